@@ -1,6 +1,6 @@
 """Plain frozen data: what a task, an attempt, a worker and a batch are. No behaviour.
 
-Times that people read are wall time in seconds since 1970 (UTC, float). Durations are seconds. Sizes are bytes.
+Times that people read are wall time in seconds since 1970 (UTC, float). Durations are seconds, sizes bytes.
 The field names here are the names in `--json`, in the Python client and on the wire.
 """
 
@@ -83,13 +83,13 @@ class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     resources: tuple[str, ...] | UnsetType = UNSET
     output: str | UnsetType = UNSET
     env: dict[str, Word] | UnsetType = UNSET
-    uid: int | None | UnsetType = UNSET
-    gid: int | None | UnsetType = UNSET
+    uid: int | UnsetType | None = UNSET
+    gid: int | UnsetType | None = UNSET
     retry: int | UnsetType = UNSET
-    run_timeout: float | None | UnsetType = UNSET
-    download_timeout: float | None | UnsetType = UNSET
+    run_timeout: float | UnsetType | None = UNSET
+    download_timeout: float | UnsetType | None = UNSET
     priority: int | UnsetType = UNSET
-    log_limit: int | None | UnsetType = UNSET
+    log_limit: int | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         if self.command is not UNSET:

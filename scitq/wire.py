@@ -1,16 +1,17 @@
-"""Every message that crosses a socket, and nothing else; `docs/protocol.md` says the same for other languages.
+"""Every message that crosses a socket, and nothing else; `docs/protocol.md` says the same for others.
 
-A message is one frame: a msgpack map whose `type` names the message, at most MESSAGE_LIMIT bytes. A request carries
-`id`; its answers and what it subscribed to carry the same `id`. Whoever changes a message here raises PROTOCOL.
+A message is one frame: a msgpack map whose `type` names the message, at most MESSAGE_LIMIT bytes. A request
+carries `id`; its answers and what it subscribed to carry the same `id`. Whoever changes a message here raises
+PROTOCOL.
 """
 
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Raw, Struct
 
 from scitq.errors import BadMessage, TooLarge
-from scitq.model import MIB, Access, Array, Attempt, Batch, Changes, Outcome, Spec, Stop, Task, Worker
+from scitq.model import MIB, Access, Array, Attempt, Batch, Changes, Outcome, Spec, Task, Worker
 
 PROTOCOL = 1
 MESSAGE_LIMIT = 8 * MIB
@@ -104,7 +105,7 @@ class End(Struct, frozen=True, array_like=True):
 
 
 class Chunk(Struct, frozen=True, array_like=True):
-    """Bytes of a stream from `offset`. `live` bytes are for followers only; `skip` allows a gap before (a cut)."""
+    """Bytes of a stream from `offset`; `live`: for followers only; `skip` allows a gap before (a cut)."""
 
     ref: Ref
     stream: StreamName
@@ -155,7 +156,7 @@ class Ended(Struct, frozen=True, array_like=True):
 # ---------------------------------------------------------------------------- requests of any peer
 
 
-class Hello(Message, tag="hello", omit_defaults=True):
+class Hello(Message, frozen=True, tag="hello", omit_defaults=True):
     """First message of a connection."""
 
     id: int
@@ -164,7 +165,7 @@ class Hello(Message, tag="hello", omit_defaults=True):
     enrol: Enrolment | None = None
 
 
-class Submit(Message, tag="submit", omit_defaults=True):
+class Submit(Message, frozen=True, tag="submit", omit_defaults=True):
     """A part of a submit: specifications, or one array. The `last` part makes all parts visible."""
 
     id: int
@@ -175,21 +176,21 @@ class Submit(Message, tag="submit", omit_defaults=True):
     array: Array | None = None
 
 
-class Tasks(Message, tag="tasks", omit_defaults=True):
+class Tasks(Message, frozen=True, tag="tasks", omit_defaults=True):
     id: int
     select: Select = Select()
     after: int = 0
     limit: int = PAGE_LIMIT
 
 
-class Attempts(Message, tag="attempts", omit_defaults=True):
+class Attempts(Message, frozen=True, tag="attempts", omit_defaults=True):
     id: int
     select: Select = Select()
     after: int = 0
     limit: int = PAGE_LIMIT
 
 
-class Output(Message, tag="output", omit_defaults=True):
+class Output(Message, frozen=True, tag="output", omit_defaults=True):
     """Bytes of one stream from `offset`; `attempt` 0 is the latest."""
 
     id: int
@@ -200,7 +201,7 @@ class Output(Message, tag="output", omit_defaults=True):
     limit: int = CHUNK_LIMIT
 
 
-class FollowOutput(Message, tag="follow_output", omit_defaults=True):
+class FollowOutput(Message, frozen=True, tag="follow_output", omit_defaults=True):
     """Push both streams of a task from these offsets until its attempt has ended."""
 
     id: int
@@ -210,7 +211,7 @@ class FollowOutput(Message, tag="follow_output", omit_defaults=True):
     stderr: int = 0
 
 
-class Follow(Message, tag="follow", omit_defaults=True):
+class Follow(Message, frozen=True, tag="follow", omit_defaults=True):
     """Push the changes of these tasks, after their present state; `ends` alone when `ends_only`."""
 
     id: int
@@ -219,54 +220,54 @@ class Follow(Message, tag="follow", omit_defaults=True):
     ends_only: bool = False
 
 
-class Credit(Message, tag="credit"):
+class Credit(Message, frozen=True, tag="credit"):
     """The follower of `follow` has read so many bytes more."""
 
     follow: int
     bytes: int
 
 
-class Unfollow(Message, tag="unfollow"):
+class Unfollow(Message, frozen=True, tag="unfollow"):
     id: int
     follow: int
 
 
-class Cancel(Message, tag="cancel"):
+class Cancel(Message, frozen=True, tag="cancel"):
     id: int
     select: Select
 
 
-class Relaunch(Message, tag="relaunch", omit_defaults=True):
+class Relaunch(Message, frozen=True, tag="relaunch", omit_defaults=True):
     id: int
     select: Select
     changes: Changes = Changes()
 
 
-class Update(Message, tag="update"):
+class Update(Message, frozen=True, tag="update"):
     id: int
     select: Select
     changes: Changes
 
 
-class Delete(Message, tag="delete", omit_defaults=True):
+class Delete(Message, frozen=True, tag="delete", omit_defaults=True):
     id: int
     select: Select
     force: bool = False
 
 
-class Explain(Message, tag="explain", omit_defaults=True):
+class Explain(Message, frozen=True, tag="explain", omit_defaults=True):
     id: int
     task: int | None = None
     batch: str | None = None
 
 
-class Batches(Message, tag="batches", omit_defaults=True):
+class Batches(Message, frozen=True, tag="batches", omit_defaults=True):
     id: int
     after: str = ""
     limit: int = PAGE_LIMIT
 
 
-class BatchStop(Message, tag="batch_stop", omit_defaults=True):
+class BatchStop(Message, frozen=True, tag="batch_stop", omit_defaults=True):
     """Answered when every worker of the batch has answered; see `Done.missing`."""
 
     id: int
@@ -274,24 +275,24 @@ class BatchStop(Message, tag="batch_stop", omit_defaults=True):
     how: Literal["stop", "suspend", "terminate", "kill"] = "stop"
 
 
-class BatchGo(Message, tag="batch_go"):
+class BatchGo(Message, frozen=True, tag="batch_go"):
     id: int
     batch: str
 
 
-class BatchDelete(Message, tag="batch_delete", omit_defaults=True):
+class BatchDelete(Message, frozen=True, tag="batch_delete", omit_defaults=True):
     id: int
     batch: str
     force: bool = False
 
 
-class Workers(Message, tag="workers", omit_defaults=True):
+class Workers(Message, frozen=True, tag="workers", omit_defaults=True):
     id: int
     after: str = ""
     limit: int = PAGE_LIMIT
 
 
-class WorkerUpdate(Message, tag="worker_update", omit_defaults=True):
+class WorkerUpdate(Message, frozen=True, tag="worker_update", omit_defaults=True):
     id: int
     worker: str  # name or id
     concurrency: int | None = None
@@ -300,13 +301,13 @@ class WorkerUpdate(Message, tag="worker_update", omit_defaults=True):
     paused: bool | None = None
 
 
-class WorkerDelete(Message, tag="worker_delete", omit_defaults=True):
+class WorkerDelete(Message, frozen=True, tag="worker_delete", omit_defaults=True):
     id: int
     worker: str
     force: bool = False
 
 
-class AccessCreate(Message, tag="access_create"):
+class AccessCreate(Message, frozen=True, tag="access_create"):
     """Accept the public `key` (40 characters of Z85)."""
 
     id: int
@@ -315,27 +316,27 @@ class AccessCreate(Message, tag="access_create"):
     key: str
 
 
-class AccessList(Message, tag="access_list"):
+class AccessList(Message, frozen=True, tag="access_list"):
     id: int
 
 
-class AccessRevoke(Message, tag="access_revoke"):
+class AccessRevoke(Message, frozen=True, tag="access_revoke"):
     id: int
     name: str
 
 
-class Status(Message, tag="status"):
+class Status(Message, frozen=True, tag="status"):
     id: int
 
 
 # ---------------------------------------------------------------------------- what workers tell, unasked
 
 
-class Beat(Message, tag="beat"):
+class Beat(Message, frozen=True, tag="beat"):
     """The worker lives."""
 
 
-class Report(Message, tag="report", omit_defaults=True):
+class Report(Message, frozen=True, tag="report", omit_defaults=True):
     """What happened since the last report, in order: output, then phases, then answers, then ends."""
 
     chunks: tuple[Chunk, ...] = ()
@@ -346,21 +347,21 @@ class Report(Message, tag="report", omit_defaults=True):
     confirm: tuple[Ref, ...] = ()  # may these be uploaded?
 
 
-class Bye(Message, tag="bye"):
+class Bye(Message, frozen=True, tag="bye"):
     """The worker stops in good order; what it still runs goes on under its keepers."""
 
 
 # ---------------------------------------------------------------------------- answers
 
 
-class Error(Message, tag="error"):
+class Error(Message, frozen=True, tag="error"):
     """The request failed. `id` is None when the message had none that could be read."""
 
     id: int | None
     error: dict[str, str]  # code, message
 
 
-class Welcome(Message, tag="welcome", omit_defaults=True):
+class Welcome(Message, frozen=True, tag="welcome", omit_defaults=True):
     id: int
     protocol: int
     mesh: str
@@ -375,12 +376,12 @@ class Welcome(Message, tag="welcome", omit_defaults=True):
     suspended: tuple[Ref, ...] = ()
 
 
-class PartKept(Message, tag="part_kept"):
+class PartKept(Message, frozen=True, tag="part_kept"):
     id: int
     part: int
 
 
-class Submitted(Message, tag="submitted", omit_defaults=True):
+class Submitted(Message, frozen=True, tag="submitted", omit_defaults=True):
     """Ids first … first + count - 1 exist; `warnings` are lines for the user."""
 
     id: int
@@ -389,7 +390,7 @@ class Submitted(Message, tag="submitted", omit_defaults=True):
     warnings: tuple[str, ...] = ()
 
 
-class TaskPage(Message, tag="task_page"):
+class TaskPage(Message, frozen=True, tag="task_page"):
     """`next` is the `after` of the following page, None at the end (a page may be short before that)."""
 
     id: int
@@ -397,13 +398,13 @@ class TaskPage(Message, tag="task_page"):
     next: int | None
 
 
-class AttemptPage(Message, tag="attempt_page"):
+class AttemptPage(Message, frozen=True, tag="attempt_page"):
     id: int
     attempts: tuple[Attempt, ...]
     next: int | None
 
 
-class OutputPart(Message, tag="output_part", omit_defaults=True):
+class OutputPart(Message, frozen=True, tag="output_part", omit_defaults=True):
     """`data` begins at `offset`, which is past the offset asked for where bytes are not kept (`gap` says so).
 
     `next` is the offset to ask for next; `end`: nothing more will come on this stream.
@@ -421,20 +422,20 @@ class OutputPart(Message, tag="output_part", omit_defaults=True):
     note: str = ""
 
 
-class Changed(Message, tag="changed"):
+class Changed(Message, frozen=True, tag="changed"):
     id: int
     changes: tuple[Change, ...]
 
 
-class FollowEnd(Message, tag="follow_end"):
+class FollowEnd(Message, frozen=True, tag="follow_end"):
     """All that was followed has ended; nothing more comes under this id."""
 
     id: int
     ends: tuple[Ended, ...] = ()
 
 
-class Done(Message, tag="done", omit_defaults=True):
-    """`count` tasks were touched; `skipped` (at most 1,000 of them) were not; `missing` workers did not answer."""
+class Done(Message, frozen=True, tag="done", omit_defaults=True):
+    """`count` tasks were touched, `skipped` (at most 1,000) were not, `missing` workers did not answer."""
 
     id: int
     count: int = 0
@@ -442,24 +443,24 @@ class Done(Message, tag="done", omit_defaults=True):
     missing: tuple[str, ...] = ()
 
 
-class Explained(Message, tag="explained"):
+class Explained(Message, frozen=True, tag="explained"):
     id: int
     lines: tuple[str, ...]
 
 
-class BatchPage(Message, tag="batch_page"):
+class BatchPage(Message, frozen=True, tag="batch_page"):
     id: int
     batches: tuple[Batch, ...]
     next: str | None
 
 
-class WorkerPage(Message, tag="worker_page"):
+class WorkerPage(Message, frozen=True, tag="worker_page"):
     id: int
     workers: tuple[Worker, ...]
     next: str | None
 
 
-class AccessKeys(Message, tag="access_keys", omit_defaults=True):
+class AccessKeys(Message, frozen=True, tag="access_keys", omit_defaults=True):
     """`server_key` is the broker's public key, for the new access file."""
 
     id: int
@@ -467,7 +468,7 @@ class AccessKeys(Message, tag="access_keys", omit_defaults=True):
     keys: tuple[Access, ...] = ()
 
 
-class StatusIs(Message, tag="status_is"):
+class StatusIs(Message, frozen=True, tag="status_is"):
     id: int
     mesh: str
     epoch: int
@@ -484,43 +485,43 @@ class StatusIs(Message, tag="status_is"):
 # ---------------------------------------------------------------------------- orders to workers
 
 
-class Assign(Message, tag="assign"):
+class Assign(Message, frozen=True, tag="assign"):
     tasks: tuple[Assignment, ...]
 
 
-class Recall(Message, tag="recall"):
+class Recall(Message, frozen=True, tag="recall"):
     """Give these back if they have not started: answer each in `Report.returned` or `Report.kept`."""
 
     tasks: tuple[Ref, ...]
 
 
-class Halt(Message, tag="halt", omit_defaults=True):
+class Halt(Message, frozen=True, tag="halt", omit_defaults=True):
     """End these now; `terminate` asks them first (SIGTERM), then kills. They end as `cancelled`."""
 
     tasks: tuple[Ref, ...]
     terminate: bool = False
 
 
-class Suspend(Message, tag="suspend"):
+class Suspend(Message, frozen=True, tag="suspend"):
     tasks: tuple[Ref, ...]
 
 
-class Resume(Message, tag="resume"):
+class Resume(Message, frozen=True, tag="resume"):
     tasks: tuple[Ref, ...]
 
 
-class Confirmed(Message, tag="confirmed"):
+class Confirmed(Message, frozen=True, tag="confirmed"):
     """These are current: their upload may go on."""
 
     tasks: tuple[Ref, ...]
 
 
-class Settings(Message, tag="settings"):
+class Settings(Message, frozen=True, tag="settings"):
     concurrency: int
     prefetch: int
 
 
-class Ack(Message, tag="ack", omit_defaults=True):
+class Ack(Message, frozen=True, tag="ack", omit_defaults=True):
     """Durable: these ends may be forgotten, these bytes dropped; `refused`: nothing past this is accepted."""
 
     ends: tuple[Ref, ...] = ()
@@ -529,7 +530,7 @@ class Ack(Message, tag="ack", omit_defaults=True):
     refused: tuple[LogMark, ...] = ()
 
 
-class Dismissed(Message, tag="dismissed"):
+class Dismissed(Message, frozen=True, tag="dismissed"):
     """This worker was deleted, or another agent took its place: stop what you hold, and leave."""
 
     reason: str
