@@ -1,6 +1,6 @@
 """Which server, with which keys, and where the local mesh lives: flags, environment and files, in this order.
 
-`config.toml` names the server used by default; `access/NAME.toml`, one per server, holds its address and keys.
+`config.toml` names the server used by default; `access/NAME.toml`, one per server, holds address and keys.
 Both lie in `$XDG_CONFIG_HOME/scitq`. With nothing given or configured the server is the local mesh.
 """
 
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from scitq.errors import Conflict, NotFound, Refused, UsageError
@@ -90,12 +89,13 @@ def resolve(
         )
     if access is not None:
         file = read_access(Path(access))
-        return _with_keys(file if server is None else _moved(file, parse_address(server)))
+        return _with_keys(file, file.address if server is None else parse_address(server))
     if state is None:
         folders = user_folders(environ)
-        chosen = server or environ.get("SCITQ_SERVER") or read_config(folders.config / "config.toml")
-        if chosen:
-            return _named(chosen, folders.access)
+        if server is None:
+            server = environ.get("SCITQ_SERVER") or read_config(folders.config / "config.toml")
+        if server is not None:
+            return _named(server, folders.access)
     return Server(address=local_paths(state, environ).address, local=True)
 
 
@@ -133,8 +133,8 @@ def local_paths(
 ) -> LocalPaths:
     """The paths of the local mesh; with a `state` folder of its own, all that is its own lies in it.
 
-    The socket's place depends on the state folder alone: `$XDG_RUNTIME_DIR` is missing under cron and sudo, and
-    is emptied at logout while the mesh lives on.
+    The socket's place depends on the state folder alone: `$XDG_RUNTIME_DIR` is missing under cron and sudo,
+    and is emptied at logout while the mesh lives on.
     """
     uid = os.getuid() if uid is None else uid
     folders = user_folders(os.environ if environ is None else environ, uid, host)
@@ -235,8 +235,9 @@ def write_access(path: Path, access: AccessFile) -> None:
 
 def _named(chosen: str, folder: Path) -> Server:
     """The server that a name or an address means, with the keys of its access file."""
-    if "/" not in chosen and (file := folder / f"{chosen}.toml").exists():
-        return _with_keys(read_access(file))
+    if "/" not in chosen and (path := folder / f"{chosen}.toml").exists():
+        file = read_access(path)
+        return _with_keys(file, file.address)
     address = parse_address(chosen)
     if address.startswith("ipc://"):
         return Server(address=address)
@@ -249,16 +250,12 @@ def _named(chosen: str, folder: Path) -> Server:
         )
     if len(fitting) > 1:
         raise UsageError(f"several access files are for {address}: name one of {', '.join(fitting)}")
-    return _with_keys(known[fitting[0]])
+    return _with_keys(known[fitting[0]], address)
 
 
-def _moved(file: AccessFile, address: str) -> AccessFile:
-    return msgspec.structs.replace(file, address=address)
-
-
-def _with_keys(file: AccessFile) -> Server:
+def _with_keys(file: AccessFile, address: str) -> Server:
     return Server(
-        address=file.address,
+        address=address,
         server_key=file.server_key,
         public_key=file.public_key,
         secret_key=file.secret_key,
