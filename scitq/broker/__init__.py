@@ -1,0 +1,1 @@
+"""The broker: bytes -> command -> events -> journal -> state -> messages -> bytes, one way."""

@@ -1,0 +1,176 @@
+"""The broker's whole memory: `apply` (apply.py) is its only writer, `check` (check.py) says its invariants."""
+
+from bisect import insort
+from collections.abc import Iterator
+
+from scitq.broker.events import PartKept
+from scitq.broker.intervals import IntervalSet
+from scitq.broker.moves import MOVES
+from scitq.broker.tasks import Live, TaskTable
+from scitq.model import ENDED, EVERY_BATCH, Access
+
+WINDOW_SECONDS = 0.2
+WINDOW_LIMIT = 512
+
+
+class BatchState:
+    """A batch: its queues, its counts, its unended touched tasks."""
+
+    __slots__ = ("counts", "live", "name", "priorities", "queues", "stopped")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.stopped = ""
+        self.queues: dict[int, IntervalSet] = {}
+        self.priorities: list[int] = []  # ascending, those of `queues`
+        self.counts = dict.fromkeys(MOVES, 0)
+        self.live: dict[int, Live] = {}
+
+    def queue(self, priority: int) -> IntervalSet:
+        """The pending tasks of one priority, made when first needed."""
+        queue = self.queues.get(priority)
+        if queue is None:
+            queue = self.queues[priority] = IntervalSet()
+            insort(self.priorities, priority)
+        return queue
+
+    @property
+    def unended(self) -> int:
+        """How many tasks have not ended."""
+        return sum(number for status, number in self.counts.items() if status not in ENDED)
+
+    @property
+    def size(self) -> int:
+        """How many tasks there are."""
+        return sum(self.counts.values())
+
+
+class WorkerState:
+    """A worker, and what it holds in the order of handing over."""
+
+    __slots__ = (
+        "batch",
+        "concurrency",
+        "cpus",
+        "failed",
+        "held",
+        "hostname",
+        "id",
+        "joined_at",
+        "memory",
+        "name",
+        "number",
+        "paused",
+        "prefetch",
+        "run_seconds",
+        "seen_at",
+        "status",
+        "succeeded",
+        "version",
+    )
+
+    def __init__(self, number: int, key: str, name: str) -> None:
+        self.number = number
+        self.id = key
+        self.name = name
+        self.batch = ""
+        self.concurrency = 1
+        self.prefetch = 0
+        self.paused = False
+        self.status = "online"
+        self.hostname = ""
+        self.cpus = 0
+        self.memory = 0
+        self.version = ""
+        self.joined_at = 0.0
+        self.seen_at = 0.0
+        self.succeeded = 0
+        self.failed = 0
+        self.held: dict[int, Live] = {}
+        self.run_seconds: float | None = None  # moving mean of what its tasks took, once known
+
+    @property
+    def ahead(self) -> int:
+        """How many tasks beyond its slots it may hold: prefetch and window."""
+        if self.run_seconds is None:
+            return self.prefetch
+        begun = self.concurrency * WINDOW_SECONDS / max(self.run_seconds, 1e-4)
+        return self.prefetch + (min(int(begun), WINDOW_LIMIT) if begun >= self.concurrency else 0)
+
+    @property
+    def room(self) -> int:
+        """How many more tasks it may be handed."""
+        if self.status != "online" or self.paused:
+            return 0
+        return self.concurrency + self.ahead - len(self.held)
+
+    def serves(self, batch: str) -> bool:
+        """Whether tasks of the batch may come here."""
+        return self.batch in (batch, EVERY_BATCH)
+
+
+class Part:
+    """An open submit: its parts so far, and when the last came."""
+
+    __slots__ = ("at", "parts")
+
+    def __init__(self) -> None:
+        self.parts: dict[int, PartKept] = {}
+        self.at = 0.0
+
+
+class State:
+    """Everything durable."""
+
+    def __init__(self) -> None:
+        self.mesh = ""
+        self.epoch = 1
+        self.tasks = TaskTable()
+        self.batches: dict[str, BatchState] = {}
+        self.workers: dict[int, WorkerState] = {}
+        self.worker_ids: dict[str, int] = {}
+        self.next_worker = 1
+        self.roomy: dict[int, WorkerState] = {}  # those with room > 0
+        self.requests: dict[str, tuple[int, int]] = {}
+        self.parts: dict[str, Part] = {}
+        self.children: dict[int, set[int]] = {}  # a task -> those that wait for it
+        self.access: dict[str, Access] = {}  # by name
+        self.keys: dict[str, Access] = {}  # by key, valid ones only
+        self.released: list[int] = []  # log pointers that no task names any more, for the log store
+
+    def batch(self, name: str) -> BatchState:
+        """The batch, made when first named."""
+        batch = self.batches.get(name)
+        if batch is None:
+            batch = self.batches[name] = BatchState(name)
+        return batch
+
+    def status_of(self, task: int) -> str:
+        """The status of a task that exists."""
+        slot = self.tasks.slot(task)
+        if slot is None:
+            return "pending"
+        if type(slot) is Live:
+            return slot.place.status
+        assert type(slot) is bytes
+        return ("succeeded", "failed", "cancelled")[slot[1]]  # the record is a msgpack array of small ints first
+
+    def batch_of(self, task: int) -> str:
+        """The batch of a task that exists."""
+        slot = self.tasks.slot(task)
+        if type(slot) is Live:
+            return slot.batch
+        if task in self.tasks.edited:
+            return self.tasks.spec(task).batch
+        return self.tasks.submission(task).group(task).batch
+
+    def serving(self, batch: str) -> Iterator[WorkerState]:
+        """The workers that may run tasks of the batch, connected or not, lost ones left out."""
+        return (w for w in self.workers.values() if w.status != "lost" and w.serves(batch))
+
+    def worker_named(self, text: str) -> WorkerState | None:
+        """The worker of this name or id."""
+        number = self.worker_ids.get(text)
+        if number is not None:
+            return self.workers[number]
+        return next((worker for worker in self.workers.values() if worker.name == text), None)
