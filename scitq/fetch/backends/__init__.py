@@ -1,0 +1,1 @@
+"""One file per kind of storage; `scitq.fetch.uri.BACKENDS` lists them."""
