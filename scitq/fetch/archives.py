@@ -16,7 +16,7 @@ import zlib
 from contextlib import suppress
 from typing import IO, BinaryIO, cast
 
-from scitq.fetch.storage import FetchError, Watch
+from scitq.fetch.storage import DEEPEST, FetchError, Watch
 from scitq.fetch.uri import TAR_SUFFIXES, gunzipped, one_line, outside
 
 _BLOCK = 1 << 20
@@ -81,6 +81,8 @@ def unpack(action: str, stream: BinaryIO, name: str, folder: str, room: Room) ->
 def _gunzip(stream: BinaryIO, target: str, room: Room) -> None:
     with gzip.GzipFile(fileobj=stream) as content:
         _write(content, target, 0o666, room)
+        if content.mtime is None:  # the library takes nothing at all for an empty content
+            raise EOFError("empty file")
 
 
 def _untar(stream: BinaryIO, name: str, folder: str, room: Room) -> None:
@@ -163,7 +165,10 @@ def _decompressed(stream: BinaryIO, name: str) -> IO[bytes] | gzip.GzipFile | bz
 def _inside(folder: str, name: str) -> str:
     if outside(name):
         raise FetchError(f"{one_line(name)}: an entry out of the folder", retry=False)
-    return os.path.join(folder, os.path.normpath(name))
+    path = os.path.normpath(name)
+    if path.count("/") > DEEPEST:
+        raise FetchError(f"an entry more than {DEEPEST} folders deep", retry=False)
+    return os.path.join(folder, path)
 
 
 def _write(content: IO[bytes] | gzip.GzipFile, target: str, mode: int, room: Room) -> None:

@@ -8,6 +8,8 @@ from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from scitq.fetch.uri import BACKENDS
 
+DEEPEST = 200  # folders in folders: the standard library, which removes them again, recurses
+
 
 class FetchError(Exception):
     """Data that could not be moved: one line, and whether trying again may help."""

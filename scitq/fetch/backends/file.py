@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from scitq.fetch.storage import Entry, FetchError, Watch, why
+from scitq.fetch.storage import DEEPEST, Entry, FetchError, Watch, why
 
 _BLOCK = 16 << 20  # bytes between two looks at the clock, and at `stop`
 _NOT_IN_KERNEL = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -25,7 +25,7 @@ class Backend:
         return _entry(os.path.basename(path), status)
 
     def walk(self, path: str) -> Iterator[Entry]:
-        top = os.stat(path)
+        top = os.stat(path.rstrip("/") or "/")  # with a slash, a file would only be called no directory
         if not stat.S_ISDIR(top.st_mode):
             raise FetchError("is a file, not a folder", retry=False)
         yield from _walk(path, (top.st_dev, top.st_ino))
@@ -60,7 +60,7 @@ def _entry(name: str, status: os.stat_result) -> Entry:
 
 
 def _walk(top: str, identity: tuple[int, int]) -> Iterator[Entry]:
-    """Depth first, a list instead of recursion: folders may lie deeper than Python calls."""
+    """Depth first; a folder that cannot be entered is one entry, with the trouble."""
     # What is left to visit of each folder on the way here, its prefix, and the identities of the way: a link
     # back to one of these would never end.
     way = [(iter(_scan(top)), "", frozenset({identity}))]
@@ -79,6 +79,8 @@ def _walk(top: str, identity: tuple[int, int]) -> Iterator[Entry]:
                 yield Entry(name, 0, "", "is neither a file nor a folder")
             elif (here := (status.st_dev, status.st_ino)) in above:
                 yield Entry(name, 0, "", "is a link to a folder it is in")
+            elif len(way) > DEEPEST:
+                yield Entry(name, 0, "", f"is more than {DEEPEST} folders deep")
             else:
                 way.append((iter(_scan(one.path)), name + "/", above | {here}))
         except OSError as error:

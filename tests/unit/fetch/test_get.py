@@ -68,11 +68,14 @@ def test_a_folder_arrives_under_relative_names(data: Path, there: Path) -> None:
         assert (there / name).read_text(errors="surrogateescape") == name
 
 
-def test_very_deep_folders_arrive(data: Path, there: Path) -> None:
-    deep = data.joinpath(*["d"] * 1_200)
-    deep.mkdir(parents=True)
-    (deep / "x").write_text("deep")
-    assert get(f"{data}/", there).names == ("d/" * 1_200 + "x",)
+def test_deep_folders_arrive_and_deeper_ones_are_refused(data: Path, there: Path) -> None:
+    deepest = data.joinpath(*["d"] * 200)
+    deepest.mkdir(parents=True)
+    (deepest / "x").write_text("deep")
+    assert get(f"{data}/", there).names == ("d/" * 200 + "x",)
+    (deepest / "d").mkdir()
+    with pytest.raises(FetchError, match="d is more than 200 folders deep"):
+        get(f"{data}/", there)
 
 
 def test_an_empty_folder_brings_nothing(data: Path, there: Path) -> None:
