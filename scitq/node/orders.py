@@ -4,7 +4,7 @@ An attempt is known here by its `name`, the name of its folder: `<task>.<attempt
 second epoch on. Keepers only compare names and make file names of them. Bytes are bytes: nothing is decoded.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -144,3 +144,8 @@ class Held(Struct, frozen=True, kw_only=True):
     out: int = 0
     err: int = 0
     end: Ended | Lost | None = None
+
+
+def ended(record: list[Any]) -> Ended:
+    """The end record of a keeper, as the agent sees it."""
+    return Ended(*record[1:-2], Kept(*record[-2]), Kept(*record[-1]))
