@@ -127,9 +127,7 @@ def put(
             else:
                 stored.append((entry.name, size))
         if failed:
-            raise FetchError(
-                f"{len(failed)} not stored, {len(stored)} stored; first: {failed[0]}", retry=False
-            )
+            raise FetchError(f"{len(failed)} not stored, {len(stored)} stored; first: {failed[0]}", retry=False)
         return Stored(tuple(stored), watch.bytes)
 
 

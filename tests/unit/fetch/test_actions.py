@@ -10,12 +10,14 @@ import tarfile
 import threading
 import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scitq.fetch import FetchError, Stopped, get
+from scitq.fetch.backends.file import Backend
 
 MEMBERS = {"db/a": b"first", "db/sub/b": b"second", "empty": b""}
 
@@ -82,9 +84,7 @@ PACKED = tar(*MEMBERS.items())
         ("x.zip|unzip", zipped(*MEMBERS.items())),
     ],
 )
-def test_an_archive_becomes_its_members_and_is_gone(
-    tmp_path: Path, there: Path, name: str, packed: bytes
-) -> None:
+def test_an_archive_becomes_its_members_and_is_gone(tmp_path: Path, there: Path, name: str, packed: bytes) -> None:
     (tmp_path / name.partition("|")[0]).write_bytes(packed)
     fetched = get(f"{tmp_path}/{name}", there)
     assert content(there) == MEMBERS
@@ -128,6 +128,34 @@ def test_permissions_times_and_links_inside_survive(tmp_path: Path, there: Path)
     assert status.st_mtime == 1_000_000
     assert (there / "tool/up/link").read_bytes() == b"#!"
     assert (there / "tool/hard").samefile(there / "tool/bin/run")
+
+
+def test_no_other_input_comes_to_lie_behind_a_link(tmp_path: Path, there: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(tar(("e/a", b""), entry("d", tarfile.SYMTYPE, "e")))
+    get(f"{tmp_path}/x.tar|untar", there)
+    (tmp_path / "source/d").mkdir(parents=True)
+    (tmp_path / "source/d/x").write_text("x")
+    (tmp_path / "source/y.gz").write_bytes(gzip.compress(b"y"))
+    with pytest.raises(FetchError, match="d is already there"):
+        get(f"{tmp_path}/source/|gunzip", there)
+    assert content(there) == {"e/a": b""}
+
+
+def test_an_archive_that_changes_while_it_is_read_is_noticed(
+    tmp_path: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "x.gz").write_bytes(gzip.compress(b"x"))
+    reading = Backend.open
+
+    def replaced(self: Backend, path: str) -> BinaryIO:
+        os.utime(path, ns=(1, 1))
+        return reading(self, path)
+
+    monkeypatch.setattr(Backend, "open", replaced)
+    with pytest.raises(FetchError, match="changed while it was read") as caught:
+        get(f"{tmp_path}/x.gz|gunzip", there)
+    assert caught.value.retry
+    assert list(there.rglob("*")) == []
 
 
 HOSTILE_TARS = {
@@ -183,9 +211,7 @@ def test_a_file_is_never_written_through_a_link(tmp_path: Path, there: Path) -> 
         (zip_entry("null", stat.S_IFCHR | 0o666), b""),
     ],
 )
-def test_a_hostile_zip_is_refused(
-    tmp_path: Path, there: Path, member: str | zipfile.ZipInfo, inside: bytes
-) -> None:
+def test_a_hostile_zip_is_refused(tmp_path: Path, there: Path, member: str | zipfile.ZipInfo, inside: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(zipped((member, inside)))
     with pytest.raises(FetchError) as caught:
         get(f"{tmp_path}/x.zip|unzip", there)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from scitq.fetch import FetchError, Stopped, TimedOut, get
+from scitq.fetch import FetchError, Stopped, TimedOut, get, transfer
 from scitq.fetch.backends import file as file_backend
+from scitq.fetch.folders import merge
 from scitq.fetch.storage import Entry, storage_of
 from scitq.fetch.uri import BACKENDS
 
@@ -123,7 +124,7 @@ def test_folders_of_several_inputs_are_merged(data: Path, there: Path) -> None:
     assert seen(there) == ["s", "s/x", "s/y"]
 
 
-def test_of_many_at_once_only_one_gets_a_name(data: Path, there: Path) -> None:
+def test_of_many_at_once_only_one_gets_a_name(data: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(8):
         (data / str(number)).mkdir()
         (data / str(number) / "x").write_text(str(number))
@@ -135,6 +136,11 @@ def test_of_many_at_once_only_one_gets_a_name(data: Path, there: Path) -> None:
             return None
         return number
 
+    def alone(source: str, target: str) -> None:
+        assert transfer._landing.locked()
+        merge(source, target)
+
+    monkeypatch.setattr(transfer, "merge", alone)
     with ThreadPoolExecutor(8) as pool:
         winners = [number for number in pool.map(fetch, range(8)) if number is not None]
     assert [(there / "x").read_text()] == [str(number) for number in winners]
@@ -207,9 +213,7 @@ def test_where_the_kernel_cannot_copy_it_is_done_by_hand(
     assert (there / "x").read_bytes() == (data / "x").read_bytes()
 
 
-def test_a_source_that_changes_meanwhile_is_noticed(
-    data: Path, there: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_source_that_changes_meanwhile_is_noticed(data: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (data / "x").write_bytes(bytes(1_000))
     kernel = os.copy_file_range
 
@@ -225,9 +229,7 @@ def test_a_source_that_changes_meanwhile_is_noticed(
     assert seen(there) == []
 
 
-def test_a_file_shorter_than_listed_is_not_taken(
-    data: Path, there: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_shorter_than_listed_is_not_taken(data: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (data / "x").write_text("12345")
     walk = file_backend.Backend.walk
 

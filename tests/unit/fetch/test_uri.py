@@ -1,7 +1,7 @@
 """Addresses: parse and print are inverse, and what cannot work is refused with the reason."""
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from scitq.fetch.uri import SCHEMES, Uri, UriError, absolute, check, parse
@@ -22,6 +22,8 @@ addresses = st.builds(
 
 
 @given(addresses)
+@example(Uri("s3", "ends with \\", (), ("gunzip", "mv:a\\", "mv:b|\\")))
+@example(Uri("s3", "\\|", (), ("\\\\|x",)))
 def test_parsing_what_was_printed_gives_the_same_address(uri: Uri) -> None:
     assert parse(str(uri)) == uri
 
