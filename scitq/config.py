@@ -19,8 +19,8 @@ DEFAULT_PORT = 5555
 SOCKET_PATH_LIMIT = 100  # bytes; the kernel's own limit is 108, a final zero and libzmq's margin included
 
 ROLES = ("admin", "user", "worker", "deployer")
-_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")  # 32 bytes of Z85
-_HOST_PORT = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.\-]+)(:(?P<port>[0-9]{1,5}))?")
+_KEY = r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}"  # 32 bytes of Z85
+_HOST_PORT = r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9_.\-]+)(:(?P<port>[0-9]{1,5}))?"
 
 
 class AccessFile(Struct, frozen=True, kw_only=True):
@@ -170,7 +170,7 @@ def parse_address(text: str) -> str:
                 f"not an address: {text!r}: ipc:// takes an absolute path under {SOCKET_PATH_LIMIT} bytes"
             )
         return text
-    matched = _HOST_PORT.fullmatch(text.removeprefix("tcp://"))
+    matched = re.fullmatch(_HOST_PORT, text.removeprefix("tcp://"))
     port = int(matched["port"] or DEFAULT_PORT) if matched else 0
     if not matched or not 1 <= port <= 65535:
         raise UsageError(f"not an address: {text!r}: write tcp://HOST:PORT, HOST or ipc:///PATH")
@@ -204,7 +204,7 @@ def read_access(path: Path) -> AccessFile:
     if fields["role"] not in ROLES:
         raise UsageError(f"{path}: role: {fields['role']!r} is none of {', '.join(ROLES)}")
     for key in ("server_key", "public_key", "secret_key"):
-        if not _KEY.fullmatch(fields[key]):
+        if not re.fullmatch(_KEY, fields[key]):
             raise UsageError(f"{path}: {key}: not a key (40 characters of Z85)")
     try:
         address = parse_address(fields.pop("address"))

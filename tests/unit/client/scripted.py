@@ -64,7 +64,7 @@ class ScriptedBroker:
         self._thread.join()
         if self._authenticator is not None:
             self._authenticator.stop()
-        self._context.destroy(linger=0)
+        self._context.destroy(linger=1_000)  # what was said is heard
 
     def _serve(self) -> None:
         poller = zmq.Poller()
