@@ -1,0 +1,295 @@
+"""The agent of a worker: one thread, one DEALER, one poll loop. It joins, beats, carries out and reports.
+
+A round: hear the broker, hear the keepers, take up what the threads did, give the keepers what they have room for,
+then report, and only then clear away. What the broker has not acknowledged outlives the agent: keepers hold the
+commands, the outbox their ends and output.
+"""
+
+import math
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from scitq import __version__, wire
+from scitq.errors import BadMessage, Refused, WrongKey, WrongVersion, from_code
+from scitq.node.crew import Crew
+from scitq.node.environment import Environment
+from scitq.node.jobs import Jobs
+from scitq.node.link import Link
+from scitq.node.probe import Machine
+from scitq.node.resources import Resources
+from scitq.node.say import say
+from scitq.node.scratch import Scratch
+from scitq.node.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BEAT = 5.0  # seconds, until the broker says otherwise
+SILENT_BEATS = 4  # without a word from the broker: the connection is made anew
+WELCOME = 20.0  # seconds to wait for a welcome once there is a connection
+LEAVE = 15.0  # seconds that a dismissed worker gives what it ends
+GOODBYE_MS = 500
+THREADS = 4
+
+
+class Agent:
+    """One agent on one locked scratch folder."""
+
+    def __init__(self, settings: Settings, scratch: Scratch, machine: Machine) -> None:
+        self._settings = settings
+        self._scratch = scratch
+        self._machine = machine
+        self._concurrency = settings.concurrency
+        self._prefetch = settings.prefetch
+        self._environment = Environment(settings.path)
+        self._resources = Resources(scratch.resources)
+        self._crew = Crew(THREADS)
+        self._link = Link(settings.server)
+        self._poller = zmq.Poller()
+        self._signals, self._signalled = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._beat = BEAT
+        self._hellos = 0
+        self._joined = False
+        self._known = False  # the broker has welcomed us at least once
+        self._leaving = ""  # why, once we were dismissed
+        self._leave_at = math.inf
+        self._open_at = 0.0
+        self._welcome_by = math.inf
+        self._beat_at = 0.0
+        self._heard_at = self._away_since = self._round_at = time.monotonic()
+        self._jobs = self._take_over()
+        self._hear: dict[type[wire.Message], Callable[[Any], None]] = {
+            wire.Assign: lambda message: self._jobs.assign(message.tasks),
+            wire.Ack: lambda message: self._jobs.acknowledged(message),  # noqa: PLW0108 - jobs change with the mesh
+            wire.Recall: lambda message: self._jobs.recall(message.tasks),
+            wire.Halt: lambda message: self._jobs.halt(message.tasks, terminate=message.terminate),
+            wire.Suspend: lambda message: self._jobs.suspend(message.tasks, on=True),
+            wire.Resume: lambda message: self._jobs.suspend(message.tasks, on=False),
+            wire.Confirmed: lambda message: self._jobs.confirmed(message.tasks),
+            wire.Settings: lambda message: self._set(message.concurrency, message.prefetch),
+            wire.Welcome: self._on_welcome,
+            wire.Dismissed: self._on_dismissed,
+            wire.Error: self._on_error,
+        }
+
+    def run(self) -> int:
+        """Serve until a signal or the broker ends it; the exit code.
+
+        Raises:
+            WrongKey, WrongVersion, Refused: the broker does not want this worker.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        woken = signal.set_wakeup_fd(self._signalled)
+        try:
+            while True:
+                self._round()
+                if self._leaving and (self._jobs.empty or self._round_at >= self._leave_at):
+                    say(f"dismissed: {self._leaving}")
+                    return 0
+                if self._asked_to_stop():
+                    if self._joined:
+                        self._link.send(wire.Bye())
+                    return 0
+        finally:
+            signal.set_wakeup_fd(woken)
+            self._jobs.close()
+            self._link.end(GOODBYE_MS)
+            self._crew.close()
+
+    # The round
+
+    def _round(self) -> None:
+        self._wait()
+        now = time.monotonic()
+        if now - self._round_at > 2 * self._beat:  # it was this process that was away: hear first, judge then
+            self._heard_at = now
+        self._round_at = self._jobs.now = now
+        self._keep_connected(now)
+        for frame in self._link.frames():
+            self._receive(frame)
+        self._jobs.hear()
+        self._crew.finish()
+        self._jobs.dispatch()
+        self._jobs.pool.flush()
+        if self._joined:
+            self._report(now)
+        self._jobs.tidy()
+        if not self._jobs.busy:
+            self._jobs.pool.flush()
+
+    def _report(self, now: float) -> None:
+        if now >= self._jobs.outbox.due(busy=self._jobs.busy):
+            for report in self._jobs.outbox.reports(now):
+                self._link.send(report)
+        if now >= self._beat_at:
+            self._beat_at = now + self._beat
+            self._link.send(wire.Beat())
+
+    def _wait(self) -> None:
+        """Sleep until something is to be read or due."""
+        if self._jobs.pool.pending:
+            self._poller.poll(0)
+            return
+        due = min(self._open_at, self._welcome_by, self._leave_at)
+        if self._joined:
+            due = min(due, self._beat_at, self._jobs.outbox.due(busy=self._jobs.busy))
+        elif self._jobs.may_start:
+            due = min(due, self._away_since + self._settings.grace)
+        left = due - time.monotonic()
+        self._poller.poll(max(0, math.ceil(left * 1000)) if left < self._beat else int(self._beat * 1000))
+
+    def _watch(self) -> None:
+        """Have the poll look at what there is to look at now."""
+        self._poller = zmq.Poller()
+        for descriptor in (self._signals, self._crew.fileno(), self._jobs.pool.fileno()):
+            self._poller.register(descriptor, zmq.POLLIN)
+        if self._link.socket is not None:
+            self._poller.register(self._link.socket, zmq.POLLIN)
+        if self._link.watch is not None:
+            self._poller.register(self._link.watch, zmq.POLLIN)
+
+    def _asked_to_stop(self) -> bool:
+        try:
+            return bool(os.read(self._signals, 64))
+        except BlockingIOError:
+            return False
+
+    # The connection
+
+    def _keep_connected(self, now: float) -> None:
+        news = self._link.news()
+        if news & zmq.EVENT_HANDSHAKE_FAILED_AUTH and not self._known:
+            raise WrongKey(f"{self._settings.server.address} does not accept this worker's key")
+        if news & zmq.EVENT_HANDSHAKE_SUCCEEDED and not self._joined:
+            self._welcome_by = now + WELCOME
+        if news & zmq.EVENT_DISCONNECTED:
+            self._break("the connection ended", now)
+        elif self._joined and now > self._heard_at + SILENT_BEATS * self._beat:
+            self._break("it is silent", now)
+        elif now > self._welcome_by:
+            self._break("no welcome came", now)
+        if self._link.socket is None and now >= self._open_at:
+            self._greet()
+        if not self._joined and self._jobs.may_start and now > self._away_since + self._settings.grace:
+            self._jobs.withhold()
+
+    def _break(self, why: str, now: float) -> None:
+        """Let the connection go; a new one, with a fresh routing id, follows after a pause."""
+        if self._joined:
+            say(f"the broker is away ({why}); what runs goes on")
+            self._away_since = now
+        self._joined = False
+        self._link.close()
+        self._welcome_by = math.inf
+        self._open_at = now + self._link.pause()
+        self._watch()
+
+    def _greet(self) -> None:
+        """Open a connection and say who we are and what we hold."""
+        self._open_at = math.inf
+        self._link.open()
+        self._jobs.outbox.greet()
+        self._hellos += 1
+        self._link.send(
+            wire.Hello(
+                id=self._hellos,
+                protocol=wire.PROTOCOL,
+                version=__version__,
+                enrol=wire.Enrolment(
+                    worker=self._scratch.worker,
+                    name=self._settings.name or self._machine.hostname,
+                    mesh=self._scratch.mesh,
+                    batch=self._settings.batch,
+                    concurrency=self._concurrency,
+                    prefetch=self._prefetch,
+                    hostname=self._machine.hostname,
+                    cpus=self._machine.cpus,
+                    memory=self._machine.memory,
+                    boot=self._machine.boot,
+                    held=self._jobs.held(),
+                ),
+            )
+        )
+        self._watch()
+
+    def _take_over(self) -> Jobs:
+        """The attempts of the present mesh, with what an earlier agent left of them."""
+        jobs = Jobs(
+            self._scratch.base,
+            self._scratch.mesh,
+            concurrency=self._concurrency,
+            cpus=self._machine.cpus,
+            environment=self._environment,
+            resources=self._resources,
+            crew=self._crew,
+        )
+        jobs.adopt()
+        return jobs
+
+    # What the broker says
+
+    def _receive(self, frame: bytes) -> None:
+        self._heard_at = self._round_at
+        try:
+            message = wire.decode_answer(frame)
+        except BadMessage as problem:
+            say(f"a message of the broker cannot be read: {problem}")
+            return
+        hear = self._hear.get(type(message))
+        if hear is None:
+            say(f"the broker sent a message that is not for workers: {type(message).__name__}")
+        elif self._joined or isinstance(message, wire.Welcome | wire.Error | wire.Dismissed):
+            hear(message)
+
+    def _on_welcome(self, welcome: wire.Welcome) -> None:
+        if welcome.id != self._hellos or self._joined:
+            return
+        self._welcome_by = math.inf
+        if welcome.mesh != self._scratch.mesh:
+            self._change_mesh(welcome.mesh)
+            if not self._jobs.empty:
+                self._link.close()
+                self._greet()  # again, with what is held of this mesh
+                return
+        name = welcome.worker or self._settings.name
+        say(f"{'joined' if not self._known else 'back in'} mesh {welcome.mesh} as {name}")
+        self._joined = self._known = True
+        self._link.succeeded()
+        if welcome.beat_seconds > 0:
+            self._beat = welcome.beat_seconds
+        self._beat_at = self._round_at + self._beat
+        self._set(welcome.concurrency, welcome.prefetch)
+        self._jobs.may_start = True
+        self._jobs.rejoin(welcome.verdicts, welcome.suspended)
+
+    def _change_mesh(self, mesh: str) -> None:
+        """What is held of the mesh before stays in its folder, unsent, until the worker is back in that one."""
+        unfinished = not self._jobs.empty
+        if unfinished:
+            say(f"what {self._scratch.base} holds of mesh {self._scratch.mesh} is set aside until it is back")
+        self._jobs.close()
+        self._scratch.join(mesh, unfinished=unfinished)
+        self._jobs = self._take_over()
+        self._watch()
+
+    def _on_dismissed(self, message: wire.Dismissed) -> None:
+        self._leaving = message.reason
+        self._leave_at = self._round_at + LEAVE
+        self._jobs.drop_all()
+
+    def _on_error(self, message: wire.Error) -> None:
+        """A hello that is refused ends the agent, unless the broker only cannot answer now."""
+        error = from_code(message.error.get("code", ""), message.error.get("message", "no reason given"))
+        if message.id == self._hellos and not self._joined and isinstance(error, WrongKey | WrongVersion | Refused):
+            raise error
+        self._break(str(error), self._round_at)
+
+    def _set(self, concurrency: int, prefetch: int) -> None:
+        self._concurrency = max(1, concurrency)
+        self._prefetch = prefetch
+        self._jobs.pool.limit = self._concurrency

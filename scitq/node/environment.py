@@ -1,0 +1,90 @@
+"""What a task finds in its environment without a container, and as whom it runs."""
+
+import os
+import pwd
+import socket
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from scitq.errors import ScitqError
+from scitq.model import Spec
+
+STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Owner(Struct, frozen=True):
+    """The user that a task runs as and its folders belong to."""
+
+    uid: int
+    gid: int
+    name: str
+    home: str
+
+
+class ImpossibleOwner(ScitqError):
+    """This agent may not run a task as that user."""
+
+
+def owner_of(spec: Spec) -> Owner | None:
+    """As whom the task runs; None is the agent's own user. ImpossibleOwner when that would take root."""
+    if spec.uid is None and spec.gid is None:
+        return None
+    uid = os.getuid() if spec.uid is None else spec.uid
+    name, home, group = _user(uid)
+    gid = group if spec.gid is None else spec.gid
+    if os.geteuid() != 0 and (uid, gid) != (os.getuid(), os.getgid()):
+        raise ImpossibleOwner(
+            f"cannot run as uid {uid}, gid {gid}: this worker runs as uid {os.getuid()}, gid {os.getgid()}, "
+            "and only root may change that (leave -u and -g out, or start the worker as root)"
+        )
+    return Owner(uid, gid, name, home)
+
+
+class Environment:
+    """Makes the whole environment of a task; what all tasks share is made once."""
+
+    def __init__(self, path: str = STANDARD_PATH) -> None:
+        """`path` is the PATH of the tasks."""
+        name, home, _ = _user(os.getuid())
+        self._shared = _encoded({
+            "PATH": path,
+            "HOME": os.environ.get("HOME") or home,
+            "LANG": os.environ.get("LANG") or "C.UTF-8",
+            "USER": name,
+            "HOSTNAME": socket.gethostname(),
+        })  # fmt: skip
+
+    def of(self, spec: Spec, owner: Owner | None, folder: str, cpus: int) -> dict[bytes, bytes]:
+        """The variables of one task; its own stand last, and win."""
+        environment = self._shared.copy()
+        if owner is not None:
+            environment[b"HOME"] = os.fsencode(owner.home)
+            environment[b"USER"] = os.fsencode(owner.name)
+        base = os.fsencode(folder)
+        environment[b"INPUT"] = base + b"/input"
+        environment[b"OUTPUT"] = base + b"/output"
+        environment[b"RESOURCE"] = base + b"/resource"
+        environment[b"TEMP"] = base + b"/tmp"
+        environment[b"CPU"] = b"%d" % cpus
+        if spec.env:
+            environment.update(_encoded(spec.env))
+        return environment
+
+
+def _user(uid: int) -> tuple[str, str, int]:
+    """Name, home and group of a user; one that the system does not know has its number for name and group."""
+    try:
+        user = pwd.getpwuid(uid)
+    except (KeyError, OverflowError):
+        return str(uid), "/", uid
+    return user.pw_name, user.pw_dir, user.pw_gid
+
+
+def _encoded(variables: Mapping[str, str | bytes]) -> dict[bytes, bytes]:
+    return {os.fsencode(name): encoded(value) for name, value in variables.items()}
+
+
+def encoded(word: str | bytes) -> bytes:
+    """A word as `execve` takes it."""
+    return word if type(word) is bytes else os.fsencode(word)

@@ -1,0 +1,128 @@
+"""The folders of tasks: `<scratch>/tasks/<name>/{input,output,tmp,resource}`.
+
+Making and removing the five costs as much as starting a process: what a task left untouched is given, under a new
+name, to a later one.
+"""
+
+import os
+import shutil
+import stat
+
+from scitq.node.environment import Owner
+
+PARTS = ("input", "output", "tmp", "resource")
+_STAGING = ".staging-"  # a folder not yet complete: no task has seen it
+_SPARE_LIMIT = 64
+
+
+class Folders:
+    """All task folders of one scratch."""
+
+    def __init__(self, tasks: str) -> None:
+        """`tasks` is made if need be."""
+        os.makedirs(tasks, mode=0o711, exist_ok=True)
+        self._tasks = tasks
+        self._spare: list[str] = []
+        self._own = (os.geteuid(), os.getegid())
+
+    def path(self, name: str) -> str:
+        """Where the folder of this attempt is, or would be."""
+        return f"{self._tasks}/{name}"
+
+    def staging(self, name: str) -> str:
+        """Where the folder of this attempt is while it is filled."""
+        return f"{self._tasks}/{_STAGING}{name}"
+
+    def make(self, name: str) -> str:
+        """An empty folder of the agent's own user; returns its path."""
+        path = self.path(name)
+        while self._spare:
+            try:
+                os.rename(self._spare.pop(), path)
+            except FileNotFoundError:
+                continue
+            return path
+        make_parts(path)
+        return path
+
+    def make_for(self, name: str, owner: Owner) -> str:
+        """An empty folder of another user; returns its path."""
+        path = self.path(name)
+        make_parts(path)
+        give(path, owner)
+        return path
+
+    def take_back(self, name: str) -> bool:
+        """Keep an untouched folder for a later task; False when it has to be removed."""
+        path = self.path(name)
+        if len(self._spare) >= _SPARE_LIMIT or not self._untouched(path):
+            return False
+        self._spare.append(path)
+        return True
+
+    def sweep(self, held: set[str]) -> None:
+        """Remove what an earlier agent left that holds nothing of value: half-filled and empty folders."""
+        for entry in list(os.scandir(self._tasks)):
+            if entry.name in held or not entry.is_dir(follow_symlinks=False):
+                continue
+            if entry.name.startswith(_STAGING) or self._untouched(entry.path):
+                remove(entry.path)
+
+    def _untouched(self, path: str) -> bool:
+        """Whether a folder is as it was made: its parts, theirs its user and mode, and nothing in them."""
+        try:
+            with os.scandir(path) as found:
+                parts = list(found)
+            if len(parts) != len(PARTS):
+                return False
+            for part in parts:
+                status = part.stat(follow_symlinks=False)
+                if (
+                    part.name not in PARTS
+                    or status.st_mode != stat.S_IFDIR | 0o700
+                    or (status.st_uid, status.st_gid) != self._own
+                    or os.listdir(part.path)
+                ):
+                    return False
+        except OSError:
+            return False
+        return True
+
+
+def make_parts(path: str) -> None:
+    """Make a task's folder and its parts; one that exists already is completed."""
+    for folder in (path, *(f"{path}/{part}" for part in PARTS)):
+        try:
+            os.mkdir(folder, 0o700)
+        except FileExistsError:
+            continue
+
+
+def give(path: str, owner: Owner) -> None:
+    """Make all that lies in a folder a user's own, but the resources, which all tasks share."""
+    for here, folders, files in os.walk(path):
+        os.chown(here, owner.uid, owner.gid)
+        for file in files:
+            os.chown(f"{here}/{file}", owner.uid, owner.gid, follow_symlinks=False)
+        if here == path and "resource" in folders:
+            folders.remove("resource")
+            os.chown(f"{path}/resource", owner.uid, owner.gid)
+
+
+def remove(path: str) -> None:
+    """Remove a folder and all in it, whatever modes a task left there; what resists stays."""
+    shutil.rmtree(path, onerror=_unlock)
+
+
+def _unlock(function: object, path: str, problem: object) -> None:
+    """A folder that its owner may not write is opened, and what is in it goes in a second try."""
+    parent = os.path.dirname(path)
+    try:
+        os.chmod(parent, 0o700)
+        if os.path.isdir(path) and not os.path.islink(path):
+            os.chmod(path, 0o700)
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            os.unlink(path)
+    except OSError:
+        return

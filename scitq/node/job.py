@@ -1,0 +1,127 @@
+"""One attempt as the agent holds it, and the part of it that waits in a keeper's records for the next agent."""
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from scitq.node.lifecycle import Phase
+from scitq.wire import End, Ref, unpack_spec
+
+if TYPE_CHECKING:
+    import threading
+
+    from scitq.model import Class, Spec
+    from scitq.node import orders
+
+
+class Staged(Struct, frozen=True, array_like=True):
+    """What staging brought: how long it took, bytes read, URI -> version."""
+
+    seconds: float = 0.0
+    bytes_in: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+class Uploaded(Struct, frozen=True, array_like=True):
+    """What uploading stored, or in `problem` why it could not."""
+
+    seconds: float = 0.0
+    bytes_out: int = 0
+    stored: tuple[tuple[str, int], ...] = ()
+    problem: str = ""
+
+
+class Carried(Struct, frozen=True, array_like=True):
+    """What a keeper's records carry for the next agent: `orders.Order.spec`."""
+
+    ref: Ref
+    spec: Raw
+    staged: Staged = Staged()
+
+
+class Saved(Struct, frozen=True, array_like=True):
+    """An end that no keeper's record tells, as it lies in the outbox."""
+
+    carried: Carried
+    end: End
+
+
+class Job:
+    """One attempt. `phase` moves by `lifecycle.step` alone; the rest is what the instructions need."""
+
+    __slots__ = (
+        "ended",
+        "halted",
+        "name",
+        "packed",
+        "phase",
+        "problem",
+        "ref",
+        "spec",
+        "staged",
+        "started_at",
+        "status",
+        "stop",
+        "suspended",
+        "uploaded",
+    )
+
+    def __init__(self, ref: Ref, packed: bytes, phase: Phase = "ready") -> None:
+        """`packed` is the specification as it came; BadMessage when it is none."""
+        self.ref = ref
+        self.name = name_of(ref)
+        self.packed = packed
+        self.spec: Spec = unpack_spec(packed)
+        self.phase: Phase = phase
+        self.staged = Staged()
+        self.started_at: float | None = None
+        self.suspended = False
+        self.halted = ""  # "kill" or "terminate" once the broker ordered its end
+        self.problem: tuple[Class, str] | None = None  # class and reason of an end before any start
+        self.ended: orders.Ended | orders.Lost | None = None
+        self.uploaded = Uploaded()
+        self.status = ""  # of its outcome
+        self.stop: threading.Event | None = None  # ends its staging or uploading
+
+    @property
+    def carried(self) -> Carried:
+        """What of it is to outlive this agent."""
+        return Carried(self.ref, Raw(self.packed), self.staged)
+
+
+def adopted(carried: Carried) -> Job:
+    """The job of an order that an earlier agent gave."""
+    job = Job(carried.ref, bytes(carried.spec))
+    job.staged = carried.staged
+    return job
+
+
+def unpack_carried(packed: bytes) -> Carried:
+    """What an order took along; raises msgspec.DecodeError."""
+    return _carried.decode(packed)
+
+
+def unpack_saved(packed: bytes) -> Saved:
+    """A saved end; raises msgspec.DecodeError."""
+    return _saved.decode(packed)
+
+
+def name_of(ref: Ref) -> str:
+    """The name of an attempt's folder and files: `<task>.<attempt>`, with its epoch from the second on."""
+    if ref.epoch > 1:
+        return f"{ref.task}.{ref.attempt}.{ref.epoch}"
+    return f"{ref.task}.{ref.attempt}"
+
+
+def ref_of(name: str) -> Ref | None:
+    """The attempt that a name means; None when it is no such name."""
+    parts = name.split(".")
+    if len(parts) not in (2, 3) or not all(part.isascii() and part.isdigit() for part in parts):
+        return None
+    numbers = [int(part) for part in parts]
+    return Ref(numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 1)
+
+
+_carried: msgspec.msgpack.Decoder[Carried] = msgspec.msgpack.Decoder(Carried)
+_saved: msgspec.msgpack.Decoder[Saved] = msgspec.msgpack.Decoder(Saved)

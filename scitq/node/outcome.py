@@ -1,0 +1,94 @@
+"""How an attempt ended, from what its staging, its keeper and its upload said. Pure."""
+
+import signal
+from typing import Literal
+
+from scitq.model import Class, Outcome, Stream
+from scitq.node import orders
+from scitq.node.job import Staged, Uploaded
+
+
+def ended(end: orders.Ended, staged: Staged, uploaded: Uploaded, *, halted: bool) -> Outcome:
+    """The outcome of a command that a keeper was ordered to start."""
+    class_, reason = _class(end, halted=halted)
+    if uploaded.problem:
+        class_, reason = class_ or "upload", "; ".join(filter(None, (reason, uploaded.problem)))
+    return Outcome(
+        status=_status(class_),
+        class_=class_,
+        exit_code=end.code,
+        signal=end.signal,
+        reason=reason,
+        staging_seconds=staged.seconds,
+        run_seconds=end.seconds,
+        upload_seconds=uploaded.seconds,
+        suspended_seconds=end.suspended,
+        cpu_seconds=end.cpu,
+        peak_memory=end.max_rss or 0,
+        bytes_in=staged.bytes_in,
+        bytes_out=uploaded.bytes_out,
+        versions=staged.versions,
+        stored=uploaded.stored,
+        stdout=_stream(end.out),
+        stderr=_stream(end.err),
+    )
+
+
+def lost(end: orders.Lost, staged: Staged) -> Outcome:
+    """The outcome of a command that may have started, under a keeper that is gone."""
+    reason = "its keeper was killed while it ran, or the machine was restarted"
+    if end.remains:
+        reason += f"; still there: {end.remains}"
+    return Outcome(
+        status="failed",
+        class_="lost",
+        reason=reason,
+        staging_seconds=staged.seconds,
+        bytes_in=staged.bytes_in,
+        versions=staged.versions,
+    )
+
+
+def unstarted(class_: Class, reason: str, staged: Staged) -> Outcome:
+    """The outcome of an attempt whose command was never started."""
+    return Outcome(
+        status=_status(class_),
+        class_=class_,
+        reason=reason,
+        staging_seconds=staged.seconds,
+        bytes_in=staged.bytes_in,
+        versions=staged.versions,
+    )
+
+
+def _class(end: orders.Ended, *, halted: bool) -> tuple[Class, str]:
+    if halted:
+        return "cancelled", "stopped by order"
+    if end.problem is not None:
+        return "exit", end.problem
+    if end.code == 0:
+        return "", ""
+    if end.cause == "timeout":
+        return "timeout", f"ran longer than its limit: ended after {end.seconds:.0f} s"
+    if end.oom:
+        return "oom", "the system ran out of memory and killed it"
+    if end.signal is not None:
+        return "signal", f"killed by {_signal_name(end.signal)}"
+    return "exit", f"exit code {end.code}"
+
+
+def _status(class_: Class) -> Literal["succeeded", "failed", "cancelled"]:
+    if class_ == "cancelled":
+        return "cancelled"
+    return "failed" if class_ else "succeeded"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _stream(kept: orders.Kept) -> Stream:
+    return Stream(kept.total, kept.head, kept.tail_start, kept.note)
