@@ -201,7 +201,7 @@ class Asked(Event, frozen=True, array_like=True, tag=31):
     """Attempts that have perhaps not started are asked back: to be queued, cancelled, edited, relaunched …"""
 
     tasks: tuple[int, ...]
-    intent: str  # requeue | cancel | edit | relaunch | reinstate
+    intent: str  # requeue | cancel | edit | reinstate
     changes: Changes | None = None
     standby: Standby | None = None  # of `reinstate`: the earlier attempt that waits for the answer
 
@@ -233,11 +233,9 @@ class Entered(Event, frozen=True, array_like=True, tag=34):
 
 
 class HaltAsked(Event, frozen=True, array_like=True, tag=35):
-    """A user wants these running attempts ended; `relaunch` queues them again after that."""
+    """A user wants these running attempts ended."""
 
     tasks: tuple[int, ...]
-    relaunch: bool = False
-    changes: Changes | None = None
 
 
 class Ended(Event, frozen=True, array_like=True, tag=36):
@@ -330,13 +328,13 @@ class Folded(Event, frozen=True, array_like=True, tag=70):
     losses: int
     past: tuple[Result, ...]
     state: str
-    numbers: tuple[int, ...] = ()  # waiting: the missing; held: worker, epoch
+    numbers: tuple[int, ...] = ()  # waiting: the missing; held: worker, attempt, epoch
     times: tuple[float | None, ...] = ()  # held: assigned, started
     phase: str = ""
-    intent: str = ""  # returning, or of a halt
+    intent: str = ""  # of returning; `halt` of a held one
     changes: Changes | None = None
     standby: Standby | None = None
-    logs: tuple[tuple[int, int, int, int, str], ...] = ()  # stream, next, pointer, tail, refused
+    logs: tuple[tuple[int, int, int, int, int, str], ...] = ()  # stream, next, pointer, head, tail, refused
 
 
 class EndsFolded(Event, frozen=True, array_like=True, tag=71):
@@ -358,7 +356,9 @@ class Counted(Event, frozen=True, array_like=True, tag=73):
 
     next_task: int
     next_worker: int
-    workers: tuple[tuple[int, int, int], ...]  # worker, succeeded, failed
+    workers: tuple[tuple[int, int, int], ...] = ()  # worker, succeeded, failed
+    former: dict[int, str] = field(default_factory=dict)  # names of deleted workers
+    deleted: Runs = ()  # tasks of submits that are wholly deleted
 
 
 Fact = (

@@ -129,8 +129,10 @@ class State:
         self.batches: dict[str, BatchState] = {}
         self.workers: dict[int, WorkerState] = {}
         self.worker_ids: dict[str, int] = {}
+        self.former: dict[int, str] = {}  # names of deleted workers, for the story of old attempts
         self.next_worker = 1
         self.roomy: dict[int, WorkerState] = {}  # those with room > 0
+        self.crowded: dict[int, WorkerState] = {}  # those that hold more than they can run at once
         self.requests: dict[str, tuple[int, int]] = {}
         self.parts: dict[str, Part] = {}
         self.children: dict[int, set[int]] = {}  # a task -> those that wait for it

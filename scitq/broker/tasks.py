@@ -37,15 +37,15 @@ class Pending(NamedTuple):
 
 
 class Held(NamedTuple):
-    """By a worker: `status` is the phase; `halt` is what a user wants after its end, if they want that."""
+    """By a worker: `status` is the phase; `halted`: a user wants it ended."""
 
     worker: int
+    attempt: int
     epoch: int
     status: str
     assigned_at: float
     started_at: float | None = None
-    halt: str = ""  # "", cancel or relaunch
-    changes: Changes | None = None
+    halted: bool = False
 
 
 class Returning(NamedTuple):

@@ -1,0 +1,166 @@
+"""`fold(state)`: the events that make this state again, for a snapshot. Only events; so one `apply` opens both."""
+
+from collections.abc import Iterator
+
+from msgspec import Raw
+
+from scitq.broker import events
+from scitq.broker.events import Entry, Fact
+from scitq.broker.intervals import IntervalSet, Runs, runs_of
+from scitq.broker.state import State
+from scitq.broker.tasks import Held, Live, Returning, Submission, Waiting
+from scitq.wire import PART_LIMIT
+
+ROWS = 5_000  # tasks an entry speaks of: about half a MiB at most
+
+
+def fold(state: State) -> Iterator[Entry]:
+    """Entries whose `apply` on an empty state gives this one."""
+    yield Entry(0.0, "fold", (events.MeshCreated(state.mesh, state.epoch),))
+    for access in state.access.values():
+        yield Entry(access.created_at, "fold", (events.AccessGranted(access.name, access.role, access.key),))
+        if access.revoked_at is not None:
+            yield Entry(access.revoked_at, "fold", (events.AccessRevoked(access.name),))
+    yield from _workers(state)
+    for submission in state.tasks.submissions:
+        if submission.deleted < submission.count:
+            yield from _submission(state, submission)
+    yield from _open_parts(state)
+    for batch in state.batches.values():
+        if batch.stopped:
+            yield Entry(0.0, "fold", (events.BatchStopped(batch.name, batch.stopped),))
+    yield from _edits(state)
+    yield from _tasks(state)
+    yield Entry(0.0, "fold", (_counted(state),))
+
+
+def _workers(state: State) -> Iterator[Entry]:
+    for worker in state.workers.values():
+        facts: list[Fact] = [
+            events.WorkerJoined(
+                worker.number,
+                worker.id,
+                worker.name,
+                worker.batch,
+                worker.concurrency,
+                worker.prefetch,
+                worker.hostname,
+                worker.cpus,
+                worker.memory,
+                worker.version,
+            )
+        ]
+        if worker.paused:
+            facts.append(
+                events.WorkerChanged(worker.number, worker.concurrency, worker.prefetch, worker.batch, worker.paused)
+            )
+        if worker.status == "lost":
+            facts.append(events.WorkerLost(worker.number))
+        elif worker.status == "offline":
+            facts.append(events.WorkerOffline(worker.number))
+        yield Entry(worker.joined_at, "fold", tuple(facts))
+
+
+def _submission(state: State, submission: Submission) -> Iterator[Entry]:
+    request, first = submission.request, submission.first
+    if submission.array is not None:
+        yield Entry(submission.at, "fold", (events.PartKept(request, 0, (), submission.array),))
+    else:
+        specs = submission.specs or []
+        for part, start in enumerate(range(0, len(specs), PART_LIMIT)):
+            raws = tuple(Raw(spec) for spec in specs[start : start + PART_LIMIT])
+            yield Entry(submission.at, "fold", (events.PartKept(request, part, raws),))
+    facts: list[Fact] = [events.Submitted(request, first, submission.count, submission.by)]
+    if submission.deleted:
+        ids = range(first, first + submission.count)
+        facts.append(events.Deleted(runs_of(task for task in ids if task in state.tasks.deleted)))
+    yield Entry(submission.at, "fold", tuple(facts))
+
+
+def _open_parts(state: State) -> Iterator[Entry]:
+    for part in state.parts.values():
+        for kept in part.parts.values():
+            yield Entry(part.at, "fold", (kept,))
+
+
+def _edits(state: State) -> Iterator[Entry]:
+    edited = sorted(state.tasks.edited)
+    for start in range(0, len(edited), ROWS):
+        rows = edited[start : start + ROWS]
+        packed = tuple(state.tasks.edited[task] for task in rows)
+        yield Entry(0.0, "fold", (events.SpecsFolded(tuple(rows), packed),))
+
+
+def _tasks(state: State) -> Iterator[Entry]:
+    ends: list[tuple[int, bytes]] = []
+    facts: list[Fact] = []
+    for task in state.tasks.ids():
+        slot = state.tasks.slot(task)
+        if type(slot) is bytes:
+            ends.append((task, slot))
+        elif type(slot) is Live:
+            facts.append(_folded(slot))
+        if len(ends) >= ROWS:
+            yield Entry(0.0, "fold", (_ends(ends),))
+            ends = []
+        if len(facts) >= ROWS:
+            yield Entry(0.0, "fold", tuple(facts))
+            facts = []
+    if ends:
+        yield Entry(0.0, "fold", (_ends(ends),))
+    if facts:
+        yield Entry(0.0, "fold", tuple(facts))
+
+
+def _ends(rows: list[tuple[int, bytes]]) -> events.EndsFolded:
+    return events.EndsFolded(tuple(task for task, _ in rows), tuple(packed for _, packed in rows))
+
+
+def _folded(live: Live) -> events.Folded:
+    place = live.place
+    held = live.held
+    numbers: tuple[int, ...] = ()
+    intent, changes, standby = "", None, None
+    if isinstance(place, Waiting):
+        numbers = tuple(sorted(place.missing))
+    elif isinstance(place, Returning):
+        intent, changes, standby = place.intent, place.changes, place.standby
+    elif isinstance(place, Held):
+        intent = "halt" if place.halted else ""
+    if held is not None:
+        numbers = (held.worker, held.attempt, held.epoch)
+    return events.Folded(
+        task=live.id,
+        attempt=live.attempt,
+        failures=live.failures,
+        losses=live.losses,
+        past=live.past,
+        state=place.status,
+        numbers=numbers,
+        times=() if held is None else (held.assigned_at, held.started_at),
+        phase="" if held is None else held.status,
+        intent=intent,
+        changes=changes,
+        standby=standby,
+        logs=tuple((stream, *log) for stream, log in live.logs.items()),
+    )
+
+
+def _counted(state: State) -> events.Counted:
+    return events.Counted(
+        state.tasks.next,
+        state.next_worker,
+        tuple((worker.number, worker.succeeded, worker.failed) for worker in state.workers.values()),
+        state.former,
+        _wholly_deleted(state),
+    )
+
+
+def _wholly_deleted(state: State) -> Runs:
+    gone = IntervalSet(state.tasks.deleted.runs())
+    for submission in state.tasks.submissions:
+        if 0 < submission.deleted < submission.count:
+            for task in range(submission.first, submission.first + submission.count):
+                if task in gone:
+                    gone.remove(task)
+    return gone.runs()

@@ -1,0 +1,154 @@
+"""Starting a broker on a state folder: lock, open, replay, serve."""
+
+import contextlib
+import fcntl
+import logging
+import os
+import resource
+import secrets
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import zmq
+
+from scitq.broker import events
+from scitq.broker.access import server_keys, write_private
+from scitq.broker.apply import apply
+from scitq.broker.events import Entry
+from scitq.broker.journal import Journal
+from scitq.broker.logs import LogStore
+from scitq.broker.loop import Broker, Settings
+from scitq.broker.state import State
+from scitq.broker.tasks import Live, unpack_end
+from scitq.errors import Conflict, UsageError
+
+log = logging.getLogger("scitq.broker")
+
+DEFAULT_BIND = "tcp://127.0.0.1:5555"
+DEFAULT_GRACE = 300.0
+
+
+def run(
+    state: Path, bind: tuple[str, ...] = (DEFAULT_BIND,), grace: float = DEFAULT_GRACE, ready_fd: int = -1
+) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. `ready_fd` gets the address when connections are taken."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    _check_folder(state)
+    _raise_file_limit()
+    with state_lock(state):
+        broker = open_broker(Settings(state, bind, grace))
+        log.info("broker of mesh %s listens at %s", broker.mesh, broker.endpoints)
+        if ready_fd >= 0:
+            os.write(ready_fd, broker.endpoints.encode() + b"\n")
+            os.close(ready_fd)
+        code = broker.run()
+        log.info("broker stopped")
+        return code
+
+
+@contextlib.contextmanager
+def state_lock(state: Path) -> Iterator[None]:
+    """Hold the state alone; Conflict when another broker has it. The file tells its pid."""
+    fd = os.open(state / "broker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            raise Conflict(f"{state} is in use by the broker with pid {pid or 'unknown'}") from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def open_broker(settings: Settings) -> Broker:
+    """A broker on the replayed state, bound and ready to run; the state's lock is the caller's."""
+    state = State()
+    journal = Journal.open(settings.state / "journal")
+    replay(journal, state)
+    for note in journal.notes:
+        log.warning("%s", note)
+    keys = server_keys(settings.state / "access")
+    _first_facts(settings, state, journal, keys.public)
+    store = LogStore.open(settings.state / "logs")
+    store.hold(log_pointers(state))
+    state.released.clear()
+    return Broker(settings, state, journal, store, keys)
+
+
+def replay(journal: Journal, state: State) -> None:
+    """Bring the state up to the journal; Conflict when an event is of a later scitq."""
+    for body in journal.replay():
+        try:
+            entries = events.decode(body)
+        except msgspec.ValidationError as problem:
+            raise Conflict(
+                f"the journal holds an event that this scitq does not know ({problem}): start a newer one"
+            ) from None
+        for entry in entries:
+            apply(state, entry)
+
+
+def log_pointers(state: State) -> Iterator[int]:
+    """The last record of every stream that a task names."""
+    for task in state.tasks.ids():
+        slot = state.tasks.slot(task)
+        if slot is None:
+            continue
+        past = unpack_end(slot).past if type(slot) is bytes else slot.past  # type: ignore[union-attr]
+        for result in past:
+            yield from (end.pointer for end in (result.stdout, result.stderr) if end and end.pointer is not None)
+        if type(slot) is Live:
+            yield from (end.pointer for end in slot.logs.values() if end.pointer >= 0)
+
+
+def _first_facts(settings: Settings, state: State, journal: Journal, server_key: str) -> None:
+    """Name a new mesh, and give its first admin a key."""
+    facts: list[events.Fact] = []
+    if not state.mesh:
+        facts.append(events.MeshCreated(str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)), 1))
+    path = settings.state / "access" / "admin.toml"
+    if "admin" not in state.access and not path.exists():
+        public, secret = zmq.curve_keypair()
+        address = next((bind for bind in settings.bind if bind.startswith("tcp://")), DEFAULT_BIND)
+        content = {
+            "name": "admin",
+            "role": "admin",
+            "address": address,
+            "server_key": server_key,
+            "public_key": public.decode(),
+            "secret_key": secret.decode(),
+        }
+        write_private(path, content)
+        facts.append(events.AccessGranted("admin", "admin", public.decode()))
+    if facts:
+        entry = Entry(time.time(), "first start", tuple(facts))
+        journal.append(events.encode([entry]))
+        apply(state, entry)
+
+
+_KNOWN = frozenset({"journal", "logs", "access", "broker.lock", "README.md"})
+
+
+def _check_folder(state: Path) -> None:
+    """UsageError unless the folder is a state, or empty, or not there yet."""
+    if state.exists() and not state.is_dir():
+        raise UsageError(f"{state} is not a folder: give the state folder with --state DIR")
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        strange = sorted({path.name for path in state.iterdir()} - _KNOWN)
+    except OSError as problem:
+        raise UsageError(f"{state} cannot be a state folder: {problem}") from None
+    if strange and not (state / "journal").is_dir():
+        raise UsageError(f"{state} is not a state folder (it holds {strange[0]}): give an empty one, or another")
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,204 @@
+"""What workers report. A result is believed only if it names the current attempt on that worker."""
+
+from scitq import wire
+from scitq.broker import events
+from scitq.broker.commands import Decision, Mark, Reported
+from scitq.broker.rules.attempts import answer_kept, answer_returned, ended, is_current, standby_of
+from scitq.broker.state import State
+from scitq.broker.tasks import Held, Live, LogEnd, Returning
+from scitq.model import Stream
+from scitq.wire import LogMark, Ref, StreamName
+
+STREAMS: tuple[StreamName, StreamName] = ("stdout", "stderr")
+FORWARD = {"assigned": 0, "staging": 1, "returning": 1, "running": 2, "uploading": 3}
+
+
+def report(state: State, command: Reported, decision: Decision) -> None:
+    """Carry a report into facts; whatever is stale is told to stop or to forget."""
+    number = command.peer.worker
+    if number is None or number not in state.workers or state.workers[number].status == "lost":
+        return  # it will say hello again, when it hears nothing
+    reading = _Reading(state, number, command, decision)
+    reading.logs()
+    reading.phases()
+    reading.answers()
+    reading.confirmations()
+    reading.ends()
+    reading.reply()
+
+
+class _Reading:
+    """One report on its way into facts."""
+
+    def __init__(self, state: State, worker: int, command: Reported, decision: Decision) -> None:
+        self.state = state
+        self.worker = worker
+        self.report = command.report
+        self.marks = command.marks
+        self.decision = decision
+        self.kept: dict[tuple[int, int], Mark] = {(mark.task, mark.stream): mark for mark in command.marks}
+        self.phase: dict[int, str] = {}  # what this report itself has moved
+        self.over: set[int] = set()
+        self.stale: dict[Ref, None] = {}
+        self.acks: list[Ref] = []
+        self.wanted: list[LogMark] = []
+
+    def current(self, ref: Ref) -> Live | None:
+        """The live task, if this attempt on this worker is its present one."""
+        if ref.task not in self.state.tasks or ref.task in self.over:
+            return None
+        slot = self.state.tasks.slot(ref.task)
+        return slot if type(slot) is Live and is_current(slot, ref, self.worker) else None
+
+    def stands_by(self, ref: Ref) -> bool:
+        """Whether the attempt waits for another worker's answer to be current again."""
+        slot = self.state.tasks.slot(ref.task) if ref.task in self.state.tasks else None
+        standby = standby_of(slot) if type(slot) is Live else None
+        return standby is not None and (standby.attempt, standby.epoch, standby.worker) == (
+            ref.attempt,
+            ref.epoch,
+            self.worker,
+        )
+
+    def logs(self) -> None:
+        """Output that was put into the log store becomes a fact."""
+        if self.marks:
+            self.decision.fact(events.LogKept(self.marks))
+
+    def phases(self) -> None:
+        """Attempts that entered a phase; one asked back that has started is kept."""
+        entered: dict[str, tuple[list[int], list[float]]] = {}
+        for started in self.report.started:
+            live = self.current(started.ref)
+            if live is None:
+                if not self.stands_by(started.ref):
+                    self.stale[started.ref] = None
+                continue
+            before = self.phase.get(live.id, live.place.status)
+            if FORWARD[started.phase] <= FORWARD[before]:
+                continue
+            if isinstance(live.place, Returning) and started.phase != "staging" and live.id not in self.phase:
+                answer_kept(self.state, live, self.decision)
+                before = "running"
+                self.phase[live.id] = "running"
+                if started.phase == "running":
+                    continue
+            self.phase[live.id] = started.phase
+            tasks, times = entered.setdefault(started.phase, ([], []))
+            tasks.append(live.id)
+            times.append(started.at)
+        for phase in ("staging", "running", "uploading"):
+            if phase in entered:
+                tasks, times = entered[phase]
+                self.decision.fact(events.Entered(phase, tuple(tasks), tuple(times)))
+
+    def answers(self) -> None:
+        """What was asked back: given back, or kept because it had started."""
+        for ref in self.report.returned:
+            live = self.current(ref)
+            if live is not None and live.id not in self.phase:
+                answer_returned(self.state, live, self.decision)
+                self.over.add(live.id)
+        for ref in self.report.kept:
+            live = self.current(ref)
+            if live is not None and live.id not in self.phase:
+                answer_kept(self.state, live, self.decision)
+                self.phase[live.id] = "running"
+
+    def confirmations(self) -> None:
+        """Which uploads may begin, or count."""
+        good = tuple(ref for ref in self.report.confirm if self.current(ref) is not None)
+        if good:
+            self.decision.send(self.worker, wire.Confirmed(tasks=good))
+        for ref in self.report.confirm:
+            if ref not in good and not self.stands_by(ref):
+                self.stale[ref] = None
+
+    def ends(self) -> None:
+        """Ends of current attempts whose output is complete; what is stale may be forgotten."""
+        for end in self.report.ends:
+            live = self.current(end.ref)
+            if live is None:
+                if not self.stands_by(end.ref):
+                    self.acks.append(end.ref)
+                    self.stale.pop(end.ref, None)
+                continue
+            logs = self._logs_of(live)
+            missing = [
+                LogMark(end.ref, STREAMS[stream], logs.get(stream, LogEnd()).next)
+                for stream, told in enumerate((end.outcome.stdout, end.outcome.stderr))
+                if not _complete(logs.get(stream, LogEnd()), told)
+            ]
+            if missing:
+                self.wanted += missing
+                continue
+            held = live.held
+            assert isinstance(held, Held)
+            standby = standby_of(live)
+            if standby is not None:
+                ref = Ref(live.id, standby.attempt, standby.epoch)
+                self.decision.send(standby.worker, wire.Halt(tasks=(ref,)))
+            self.decision.fact(ended(self.state, live, held, end, logs))
+            self.over.add(live.id)
+            self.acks.append(end.ref)
+
+    def _logs_of(self, live: Live) -> dict[int, LogEnd]:
+        logs = dict(live.logs)
+        for stream in (0, 1):
+            mark = self.kept.get((live.id, stream))
+            if mark is not None:
+                before = logs.get(stream, LogEnd())
+                cut = bool(mark.tail) and before.head < 0
+                logs[stream] = LogEnd(
+                    mark.next,
+                    mark.pointer,
+                    before.next if cut else before.head,
+                    mark.tail or before.tail,
+                    before.refused,
+                )
+        return logs
+
+    def reply(self) -> None:
+        """Acknowledge; tell what is not believed any more to stop."""
+        marks = []
+        refused = []
+        for mark in self.marks:
+            slot = self.state.tasks.slot(mark.task)
+            if type(slot) is Live and slot.held is not None:
+                ref = Ref(mark.task, slot.held.attempt, slot.held.epoch)
+                marks.append(LogMark(ref, STREAMS[mark.stream], mark.next))
+        for ref in {chunk.ref for chunk in self.report.chunks}:
+            live = self.current(ref)
+            if live is None:
+                if ref not in self.acks and not self.stands_by(ref) and ref.task not in self.over:
+                    self.stale[ref] = None
+                continue
+            refused += [LogMark(ref, STREAMS[stream], log.next) for stream, log in live.logs.items() if log.refused]
+            self.wanted += self._gaps(live, ref)
+        if marks or refused or self.acks or self.wanted:
+            self.decision.send(
+                self.worker,
+                wire.Ack(ends=tuple(self.acks), logs=tuple(marks), wanted=tuple(self.wanted), refused=tuple(refused)),
+            )
+        stale = tuple(ref for ref in self.stale if ref not in self.acks)
+        if stale:
+            self.decision.send(self.worker, wire.Halt(tasks=stale))
+
+    def _gaps(self, live: Live, ref: Ref) -> list[LogMark]:
+        """Streams of which a chunk came that does not join on: wanted from where we are."""
+        logs = self._logs_of(live)
+        asked = {(mark.ref, mark.stream) for mark in self.wanted}
+        gaps = []
+        for chunk in self.report.chunks:
+            if chunk.ref != ref or chunk.live or (ref, chunk.stream) in asked:
+                continue
+            log = logs.get(STREAMS.index(chunk.stream), LogEnd())
+            if chunk.offset + len(chunk.data) > log.next and not log.refused:
+                gaps.append(LogMark(ref, chunk.stream, log.next))
+                asked.add((ref, chunk.stream))
+        return gaps
+
+
+def _complete(log: LogEnd, told: Stream) -> bool:
+    """Whether all that its worker keeps of the stream is here, or nothing more of it is accepted."""
+    return bool(log.refused) or log.next >= told.total

@@ -1,0 +1,160 @@
+"""Submitting: parts are kept as they come, the closing one makes all visible, and a repeat changes nothing."""
+
+from msgspec import Raw
+
+from scitq import wire
+from scitq.broker import events
+from scitq.broker.commands import Decision, Peer
+from scitq.broker.state import State
+from scitq.broker.tasks import expand
+from scitq.errors import BadMessage, NotFound, UsageError
+from scitq.fetch import uri as fetch_uri
+from scitq.model import EVERY_BATCH, Array, Range, Spec
+
+ARRAY_LIMIT = 10_000_000
+NAME_LIMIT = 200
+
+
+def submit(state: State, peer: Peer, message: wire.Submit, decision: Decision) -> None:
+    """Keep a part, or close the submit; the answer names the ids."""
+    if message.request in state.requests:
+        first, count = state.requests[message.request]
+        answer: wire.Answer = wire.Submitted(id=message.id, first=first, count=count)
+        decision.send(peer.route, answer if message.last else wire.PartKept(id=message.id, part=message.part))
+        return
+    _check_part(state, message)
+    known = state.parts.get(message.request)
+    parts = set(known.parts) if known else set()
+    content = bool(message.specs) or message.array is not None
+    if content and message.part not in parts:
+        specs = tuple(Raw(bytes(spec)) for spec in message.specs)
+        decision.fact(events.PartKept(message.request, message.part, specs, message.array))
+        parts.add(message.part)
+    if not message.last:
+        decision.send(peer.route, wire.PartKept(id=message.id, part=message.part))
+        return
+    if not parts:
+        raise UsageError("a submit without any task: give at least one command")
+    absent = set(range(max(parts) + 1)) - parts
+    if absent:
+        raise UsageError(f"parts {sorted(absent)[:5]} of this submit never came: send them, then close it again")
+    count = _count(known.parts.values() if known else (), decision.events)
+    first = state.tasks.next
+    decision.fact(events.Submitted(message.request, first, count, peer.name))
+    decision.send(
+        peer.route,
+        wire.Submitted(id=message.id, first=first, count=count, warnings=tuple(_warnings(state, message))),
+    )
+
+
+def _count(kept: object, added: list[events.Fact]) -> int:
+    parts = [*kept, *added]  # type: ignore[misc]
+    arrays = [part.array for part in parts if isinstance(part, events.PartKept) and part.array is not None]
+    if arrays:
+        if len(parts) > 1:
+            raise UsageError("an array is a submit of its own: give it one part and nothing else")
+        return int(arrays[0].count)
+    return sum(len(part.specs) for part in parts if isinstance(part, events.PartKept))
+
+
+def _check_part(state: State, message: wire.Submit) -> None:
+    if not message.request or len(message.request) > NAME_LIMIT:
+        raise UsageError(f"`request` must be a text of 1 to {NAME_LIMIT} characters, new for each submit")
+    if message.part < 0:
+        raise UsageError("`part` counts from 0")
+    if len(message.specs) > wire.PART_LIMIT:
+        raise UsageError(f"{len(message.specs)} tasks in one part; at most {wire.PART_LIMIT}")
+    if message.specs and message.array is not None:
+        raise UsageError("a part holds specifications or an array, not both")
+    for place, packed in enumerate(message.specs):
+        try:
+            check_spec(state, wire.unpack_spec(packed))
+        except (BadMessage, UsageError, NotFound) as problem:
+            where = "" if len(message.specs) == 1 and message.part == 0 else f"task {place} of part {message.part}: "
+            raise type(problem)(f"{where}{problem}") from None
+    if message.array is not None:
+        _check_array(state, message.array)
+
+
+def _check_array(state: State, array: Array) -> None:
+    if not 0 < array.count <= ARRAY_LIMIT:
+        raise UsageError(f"an array has 1 to {ARRAY_LIMIT} tasks, not {array.count}")
+    for name, column in array.columns.items():
+        if isinstance(column, Range):
+            continue
+        if len(column) != array.count:
+            raise UsageError(f"column {name} has {len(column)} values for {array.count} tasks")
+        if not all(type(value) in (str, bytes, int) for value in column):
+            raise UsageError(f"column {name} may hold texts and whole numbers")
+    check_spec(state, expand(array, 0))
+
+
+def check_spec(state: State, spec: Spec) -> None:
+    """UsageError or NotFound when a task of this specification could never run."""
+    if spec.container or spec.container_options:
+        raise UsageError("containers (-d, -O) come with a later release of scitq: leave them out")
+    if not spec.command:
+        raise UsageError("the command is empty: give at least the name of a program")
+    if any("\0" in word if isinstance(word, str) else b"\0" in word for word in spec.command):
+        raise UsageError("a word of the command holds a NUL byte, which no program can be given")
+    if not spec.command[0]:
+        raise UsageError("the program's name is empty")
+    check_batch_name(spec.batch)
+    if spec.retry < 0:
+        raise UsageError(f"retry is {spec.retry}: give 0 or more")
+    for name in ("run_timeout", "download_timeout"):
+        seconds = getattr(spec, name)
+        if seconds is not None and not seconds > 0:
+            raise UsageError(f"{name} is {seconds}: give seconds above 0")
+    if spec.log_limit is not None and spec.log_limit < 0:
+        raise UsageError(f"log_limit is {spec.log_limit}: give bytes, or none to keep everything")
+    for name in ("uid", "gid"):
+        number = getattr(spec, name)
+        if number is not None and number < 0:
+            raise UsageError(f"{name} is {number}: give 0 or more")
+    for key in spec.env:
+        if not key or "=" in key or "\0" in key:
+            raise UsageError(f"{key!r} is no name for an environment variable")
+    for uri in spec.inputs:
+        _check_uri(uri, "input")
+    for uri in spec.resources:
+        _check_uri(uri, "resource")
+    if spec.output:
+        _check_uri(spec.output, "output")
+    for parent in spec.requires:
+        if parent not in state.tasks:
+            raise NotFound(f"it requires task {parent}, which does not exist")
+
+
+def _check_uri(text: str, role: fetch_uri.Role) -> None:
+    try:
+        problem = fetch_uri.check(fetch_uri.parse(text), role)
+    except fetch_uri.UriError as unreadable:
+        raise UsageError(str(unreadable)) from None
+    if problem:
+        raise UsageError(f"{role} {text}: {problem}")
+
+
+def check_batch_name(name: str) -> None:
+    """UsageError when the name cannot be one of a batch."""
+    if not name or name == EVERY_BATCH or len(name) > NAME_LIMIT or not name.isprintable():
+        raise UsageError(
+            f"{name!r} is no name for a batch: 1 to {NAME_LIMIT} printable characters, not {EVERY_BATCH}"
+        )
+
+
+def _warnings(state: State, message: wire.Submit) -> list[str]:
+    names = {wire.unpack_spec(spec).batch for spec in message.specs}
+    if message.array is not None:
+        names.add(message.array.template.batch)
+    lines = []
+    for name in sorted(names):
+        batch = state.batches.get(name)
+        if batch is not None and batch.stopped:
+            lines.append(f"batch {name} is stopped: `scitq manage batch go -n {name}` lets it go on")
+        if not any(worker.status == "online" for worker in state.serving(name)):
+            lines.append(
+                f"no live worker serves batch {name}: start one with `scitq node --batch {name}`,"
+                f" or move one there with `scitq manage worker update NAME -b {name}`"
+            )
+    return lines
