@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "broker": {"errors", "model", "wire", "config"},
     "node": {"errors", "model", "wire", "config", "fetch"},
     "deploy": {"errors", "model", "wire", "config"},
+    "__main__": {"shell"},
     "shell": {"errors", "model", "wire", "config", "client", "broker", "node", "deploy", "fetch"},
     "fetch": set[str](),
 }

@@ -1,0 +1,1 @@
+"""What people type: one command tree, and what it prints."""

@@ -1,0 +1,50 @@
+"""Lists: which columns, short or long, and how each value of the model is shown."""
+
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from scitq.shell.connect import JSON
+from scitq.shell.render import Cell, command_line, decoded, duration, moment, print_json, print_table, size
+from scitq.shell.tree import Option
+
+NO_HEADER = Option(("-H", "--no-header"), "leave out the line of column names")
+LONG = Option(("-L", "--long"), "more columns")
+LISTING = (NO_HEADER, JSON)
+
+_SHOWN: dict[str, Callable[[Any], Cell]] = {
+    "command": command_line,
+    "inputs": " ".join,
+    "resources": " ".join,
+    "requires": lambda ids: ",".join(map(str, ids)),
+    "env": lambda env: command_line(f"{name}={decoded(value)}" for name, value in env.items()),
+    "versions": lambda versions: " ".join(f"{uri} {version}" for uri, version in versions.items()),
+    "stored": lambda files: " ".join(name for name, _ in files),
+    "log_limit": lambda limit: "none" if limit is None else size(limit),
+    "stdout": lambda stream: size(stream.total),
+    "stderr": lambda stream: size(stream.total),
+}
+_SIZES = ("memory", "peak_memory", "bytes_in", "bytes_out")
+
+
+def shown(name: str, value: Any) -> Cell:
+    """A value of the model as a cell of a table."""
+    if name in _SHOWN:
+        return _SHOWN[name](value)
+    if name.endswith("_at"):
+        return moment(value)
+    if value is None:
+        return None
+    if name.endswith(("_seconds", "_timeout")):
+        return duration(value)
+    return size(value) if name in _SIZES else value
+
+
+def print_list(given: Namespace, values: Iterable[Any], names: tuple[str, ...], more: tuple[str, ...] = ()) -> None:
+    """Print values of the model as the options ask: JSON, or a table of these fields (`more`: with -L)."""
+    if given.json:
+        print_json(values)
+        return
+    fields = (*names, *more) if more and given.long else names
+    rows = ([shown(name, getattr(value, name)) for name in fields] for value in values)
+    print_table([name.rstrip("_") for name in fields], rows, header=not given.no_header)
