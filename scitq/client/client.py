@@ -118,13 +118,14 @@ class Client:
         """
         wanted = specs.ids(ids)
         ends: dict[int, wire.Ended] = {}
+        deadline = _deadline(timeout)
         try:
             for tasks in specs.pieces(wanted):
-                follow_to_ends(self._link, tasks, ends, _deadline(timeout))
+                follow_to_ends(self._link, tasks, ends, deadline)
         except TimeoutError:
             raise TimeoutError(f"{len(wanted) - len(ends)} of {len(wanted)} tasks have not ended") from None
-        if gone := [task for task in wanted if task not in ends]:
-            raise NotFound(f"task {gone[0]} was deleted while it was waited for")
+        if gone := [task for task in wanted if ends[task].status == "deleted"]:
+            raise NotFound(f"there is no task {gone[0]}: it was deleted, or never was")
         return [ends[task] for task in wanted]
 
     def wait_batch(self, batch: str, timeout: float | None = None) -> list[wire.Ended]:
@@ -134,7 +135,7 @@ class Client:
         ends = {each.task: ended(each) for each in told if each.status in ENDED}
         return [ends[task] for task in sorted(ends)]
 
-    def changes(self, ids: Ids = (), *, batch: str | None = None) -> Iterator[wire.Change | wire.Ended]:
+    def changes(self, ids: Ids = (), *, batch: str | None = None) -> Iterator[wire.Change]:
         """The present state of these tasks, then every change, until all have ended."""
         message = wire.Follow(id=0, tasks=specs.ids(ids), batch=batch)
         return followed_changes(self._link, _again(message), math.inf)

@@ -4,20 +4,22 @@ from collections.abc import Callable, Generator, Sequence
 
 from scitq import wire
 from scitq.client.connection import Connection, expect
+from scitq.errors import BadMessage
 from scitq.model import ENDED
 
 Again = Callable[[int], wire.Message]
 
+OVER = ENDED | {"deleted"}
 
-def followed_changes(link: Connection, again: Again, deadline: float) -> Generator[wire.Change | wire.Ended]:
-    """What the follow that `again` asks for is told, until all it follows has ended."""
+
+def followed_changes(link: Connection, again: Again, deadline: float) -> Generator[wire.Change]:
+    """What the follow that `again` asks for is told, until all it follows has ended.
+
+    `follow_end` repeats only ends that were told: nothing of it is needed.
+    """
     call = link.subscribe(again)
     try:
-        while True:
-            message = link.receive(call, deadline)
-            if isinstance(message, wire.FollowEnd):
-                yield from message.ends
-                return
+        while not isinstance(message := link.receive(call, deadline), wire.FollowEnd):
             yield from expect(message, wire.Changed).changes
     finally:
         link.unsubscribe(call)
@@ -28,15 +30,18 @@ def follow_to_ends(link: Connection, tasks: Sequence[int], known: dict[int, wire
 
     def again(number: int) -> wire.Message:
         left = tuple(task for task in tasks if task not in known)
-        return wire.Follow(id=number, tasks=left or tuple(tasks[:1]), ends_only=True)
+        return wire.Follow(id=number, tasks=left or tuple(tasks[-1:]), ends_only=True)
 
-    for told in followed_changes(link, again, deadline):
-        if told.status in ENDED:
-            known[told.task] = ended(told)
+    while missing := [task for task in tasks if task not in known]:
+        for told in followed_changes(link, again, deadline):
+            if told.status in OVER:
+                known[told.task] = ended(told)
+        if all(task not in known for task in missing):
+            raise BadMessage(f"the broker does not tell how task {missing[0]} ended")
 
 
-def ended(told: wire.Change | wire.Ended) -> wire.Ended:
-    """The end that a follower was told in either form."""
+def ended(told: wire.Change) -> wire.Ended:
+    """The end that a follower was told."""
     return wire.Ended(told.task, told.attempt, told.status, told.class_, told.exit_code, told.reason)
 
 

@@ -107,8 +107,14 @@ def test_an_answer_of_another_kind_is_said(scene: Scene) -> None:
 
 @says(
     wire.Changed(
-        id=0, changes=(wire.Change(1, 1, "running"), wire.Change(2, 1, "failed", "exit", 3, "exit code 3", "w"))
+        id=0,
+        changes=(
+            wire.Change(1, 1, "running"),
+            wire.Change(2, 1, "failed", "exit", 3, "exit code 3", "w"),
+            wire.Change(9, 0, "deleted"),
+        ),
     ),
+    wire.Changed(id=0, changes=(wire.Change(1, 2, "succeeded", "", 0),)),
     wire.FollowEnd(id=0, ends=(wire.Ended(1, 2, "succeeded", "", 0, ""),)),
 )
 def test_wait_gives_the_ends_in_the_order_asked(scene: Scene) -> None:
@@ -118,9 +124,10 @@ def test_wait_gives_the_ends_in_the_order_asked(scene: Scene) -> None:
     ]
     assert scene.heard() == wire.Follow(id=1, tasks=(2, 1), ends_only=True)
     assert scene.heard() == wire.Unfollow(id=2, follow=1)
-    with pytest.raises(NotFound, match="task 9 was deleted"):
+    with pytest.raises(NotFound, match="there is no task 9"):
         scene.client.wait([1, 9])
     assert [end.task for end in scene.client.wait_batch("b")] == [1, 2]
+    assert [change.status for change in scene.client.changes(1)] == ["running", "failed", "deleted", "succeeded"]
 
 
 @says()

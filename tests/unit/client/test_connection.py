@@ -130,8 +130,8 @@ def test_a_request_fails_in_time_and_the_client_lives_on(life: Life) -> None:
 
 def test_a_wait_outlasts_a_broker_that_is_long_away_and_says_so(life: Life) -> None:
     def script(request: Any) -> list[wire.Message]:
-        ends = (wire.Ended(1, 1, "succeeded", "", 0, ""),)
-        return [wire.FollowEnd(id=0, ends=ends)] if isinstance(request, wire.Follow) else []
+        told = wire.Changed(id=0, changes=(wire.Change(1, 1, "succeeded"),))
+        return [told, wire.FollowEnd(id=0)] if isinstance(request, wire.Follow) else []
 
     lines = []
 
