@@ -446,6 +446,10 @@ def _log_refused(state: State, event: events.LogRefused, at: float) -> None:
     live.logs[event.stream] = live.logs.get(event.stream, LogEnd())._replace(refused=event.note)
 
 
+def _set_aside(state: State, event: events.SetAside, at: float) -> None:
+    state.set_aside.append(event)
+
+
 # ---------------------------------------------------------------------------- workers
 
 
@@ -608,6 +612,7 @@ _CARRY_OUT: dict[type, Callable[[State, Any, float], None]] = {
     events.Reinstated: _reinstated,
     events.LogKept: _log_kept,
     events.LogRefused: _log_refused,
+    events.SetAside: _set_aside,
     events.WorkerJoined: _worker_joined,
     events.WorkerOffline: _worker_offline,
     events.WorkerLost: _worker_lost,

@@ -270,6 +270,13 @@ class LogRefused(Event, frozen=True, array_like=True, tag=39):
     note: str
 
 
+class SetAside(Event, frozen=True, array_like=True, tag=41):
+    """An end of an epoch before a repair or restore, of an attempt that the state does not know: kept apart."""
+
+    task: int
+    result: Result
+
+
 # ---------------------------------------------------------------------------- workers
 
 
@@ -393,6 +400,7 @@ Fact = (
     | WorkerChanged
     | WorkerDeleted
     | Requeued
+    | SetAside
     | Folded
     | EndsFolded
     | SpecsFolded

@@ -31,6 +31,8 @@ def fold(state: State) -> Iterator[Entry]:
             yield Entry(0.0, "fold", (events.BatchStopped(batch.name, batch.stopped),))
     yield from _edits(state)
     yield from _tasks(state)
+    if state.set_aside:
+        yield Entry(0.0, "fold", tuple(state.set_aside))
     yield Entry(0.0, "fold", (_counted(state),))
 
 

@@ -36,7 +36,7 @@ def run(
 ) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. `ready_fd` gets the address when connections are taken."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    _check_folder(state)
+    check_folder(state)
     _raise_file_limit()
     with state_lock(state):
         broker = open_broker(Settings(state, bind, grace))
@@ -132,10 +132,10 @@ def _first_facts(settings: Settings, state: State, journal: Journal, server_key:
         apply(state, entry)
 
 
-_KNOWN = frozenset({"journal", "logs", "access", "broker.lock", "README.md"})
+_KNOWN = frozenset({"journal", "logs", "access", "run", "scratch", "broker.lock", "README.md"})
 
 
-def _check_folder(state: Path) -> None:
+def check_folder(state: Path) -> None:
     """UsageError unless the folder is a state, or empty, or not there yet."""
     if state.exists() and not state.is_dir():
         raise UsageError(f"{state} is not a folder: give the state folder with --state DIR")

@@ -3,7 +3,7 @@
 from bisect import insort
 from collections.abc import Iterator
 
-from scitq.broker.events import PartKept
+from scitq.broker.events import PartKept, SetAside
 from scitq.broker.intervals import IntervalSet
 from scitq.broker.moves import MOVES
 from scitq.broker.tasks import Live, TaskTable
@@ -138,6 +138,7 @@ class State:
         self.children: dict[int, set[int]] = {}  # a task -> those that wait for it
         self.access: dict[str, Access] = {}  # by name
         self.keys: dict[str, Access] = {}  # by key, valid ones only
+        self.set_aside: list[SetAside] = []
         self.released: list[int] = []  # log pointers that no task names any more, for the log store
 
     def batch(self, name: str) -> BatchState:

@@ -109,6 +109,13 @@ def ended(state: State, live: Live, held: Held, end: wire.End, logs: dict[int, L
     return events.Ended(live.id, _result(held, end, outcome, logs), again)
 
 
+def set_aside(worker: int, end: wire.End) -> events.SetAside:
+    """The end of an attempt that a repair or restore made the state forget."""
+    ref = end.ref
+    held = Held(worker, ref.attempt, ref.epoch, "running", end.started_at or end.ended_at)
+    return events.SetAside(ref.task, _result(held, end, end.outcome, {}))
+
+
 def _result(held: Held, end: wire.End, outcome: Outcome, logs: dict[int, LogEnd]) -> Result:
     return Result(
         attempt=held.attempt,

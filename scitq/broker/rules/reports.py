@@ -3,9 +3,16 @@
 from scitq import wire
 from scitq.broker import events
 from scitq.broker.commands import Decision, Mark, Reported
-from scitq.broker.rules.attempts import answer_kept, answer_returned, ended, is_current, standby_of
+from scitq.broker.rules.attempts import (
+    answer_kept,
+    answer_returned,
+    ended,
+    is_current,
+    set_aside,
+    standby_of,
+)
 from scitq.broker.state import State
-from scitq.broker.tasks import Held, Live, LogEnd, Returning
+from scitq.broker.tasks import Held, Live, LogEnd, Returning, unpack_end
 from scitq.model import Stream
 from scitq.wire import LogMark, Ref, StreamName
 
@@ -120,6 +127,8 @@ class _Reading:
             live = self.current(end.ref)
             if live is None:
                 if not self.stands_by(end.ref):
+                    if end.ref.epoch < self.state.epoch and not self._known(end.ref):
+                        self.decision.fact(set_aside(self.worker, end))
                     self.acks.append(end.ref)
                     self.stale.pop(end.ref, None)
                 continue
@@ -141,6 +150,17 @@ class _Reading:
             self.decision.fact(ended(self.state, live, held, end, logs))
             self.over.add(live.id)
             self.acks.append(end.ref)
+
+    def _known(self, ref: Ref) -> bool:
+        """Whether the books hold an end of this attempt."""
+        for aside in self.state.set_aside:
+            if (aside.task, aside.result.attempt, aside.result.epoch) == (ref.task, ref.attempt, ref.epoch):
+                return True
+        if ref.task not in self.state.tasks:
+            return False
+        slot = self.state.tasks.slot(ref.task)
+        past = slot.past if type(slot) is Live else unpack_end(slot).past if type(slot) is bytes else ()
+        return any((result.attempt, result.epoch) == (ref.attempt, ref.epoch) for result in past)
 
     def _logs_of(self, live: Live) -> dict[int, LogEnd]:
         logs = dict(live.logs)

@@ -101,6 +101,8 @@ def _free_name(state: State, wanted: str, number: int, decision: Decision) -> st
 def _verdict(state: State, worker: int, held: wire.Held, now: float, decision: Decision) -> Do:
     ref, staged = held.ref, held.phase == "staged"
     drop: Do = "stop" if held.phase in ("running", "uploading") else "forget"
+    if held.phase == "ended" and ref.epoch < state.epoch:
+        return "keep"  # its end is heard: believed, known, or set aside
     slot = state.tasks.slot(ref.task) if ref.task in state.tasks else None
     if type(slot) is not Live:
         return drop
