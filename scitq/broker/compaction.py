@@ -35,12 +35,21 @@ def fold(folder: Path, upto: int, dump: Callable[[Iterator[bytes]], Iterator[byt
     # rename.
     durable.remove_leftovers(folder, _TEMPORARY)
     header = Header(Kind.SNAPSHOT, upto, secrets.randbits(32), believed)
-    path = segments.file_path(folder, Kind.SNAPSHOT, upto)
+    write_snapshot(folder, header, dump(frame.body for source in sources for frame in source.frames()))
+
+
+def write_snapshot(folder: Path, header: Header, bodies: Iterator[bytes]) -> None:
+    """Write the snapshot that `header` begins, one frame for each of `bodies`; named when whole. Raises OSError."""
+    path = segments.file_path(folder, Kind.SNAPSHOT, header.segment)
     temporary = folder / f"{path.stem}-{os.getpid()}{_TEMPORARY}"
+    fd = reserve.take(folder, reserve.SNAPSHOT, temporary)
     try:
-        _write(folder, temporary, header, dump(frame.body for source in sources for frame in source.frames()))
+        try:
+            _write(fd, header, bodies)
+        finally:
+            os.close(fd)
         for _ in Source(temporary, header).frames():
-            pass  # what replaces the only other copy is read back first
+            pass  # what will stand for all that it was made from is read back first
         os.rename(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -48,22 +57,18 @@ def fold(folder: Path, upto: int, dump: Callable[[Iterator[bytes]], Iterator[byt
     durable.sync_folder(folder)
 
 
-def _write(folder: Path, temporary: Path, header: Header, bodies: Iterator[bytes]) -> None:
-    fd = reserve.take(folder, reserve.SNAPSHOT, temporary)
-    try:
-        durable.write_all(fd, frames.encode_header(header), 0)
-        end = synced = frames.HEADER_BYTES
-        number = 0
-        for number, body in enumerate(bodies, 1):
-            data = frames.encode_frame(header, number, body)
-            durable.write_all(fd, data, end)
-            end += len(data)
-            if end - synced >= _SYNC_EVERY:
-                os.fdatasync(fd)
-                synced = end
-        closing = frames.encode_closing(header, number + 1)
-        durable.write_all(fd, closing, end)
-        os.ftruncate(fd, end + len(closing))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _write(fd: int, header: Header, bodies: Iterator[bytes]) -> None:
+    durable.write_all(fd, frames.encode_header(header), 0)
+    end = synced = frames.HEADER_BYTES
+    number = 0
+    for number, body in enumerate(bodies, 1):
+        data = frames.encode_frame(header, number, body)
+        durable.write_all(fd, data, end)
+        end += len(data)
+        if end - synced >= _SYNC_EVERY:
+            os.fdatasync(fd)
+            synced = end
+    closing = frames.encode_closing(header, number + 1)
+    durable.write_all(fd, closing, end)
+    os.ftruncate(fd, end + len(closing))
+    os.fsync(fd)

@@ -90,9 +90,7 @@ class NewerFormatError(Exception):
 
 def encode_header(header: Header) -> bytes:
     """The 48 bytes a file begins with."""
-    data = _HEADER.pack(
-        header.kind.value, VERSION, HEADER_BYTES, header.segment, header.seed, *header.believed
-    )
+    data = _HEADER.pack(header.kind.value, VERSION, HEADER_BYTES, header.segment, header.seed, *header.believed)
     return data + _CRC.pack(zlib.crc32(data))
 
 

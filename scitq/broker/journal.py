@@ -14,12 +14,12 @@ what is read now may live only in the kernel's memory. So every start begins a n
 but that frame and holds it again. Power loss is trusted to spare the bytes of a page that were there before
 the write.
 
-Room on a full disk. A segment is allocated whole when it begins (64 MiB, zeros). When the next cannot be
-allocated, a smaller one kept in reserve (16 MiB, the ends of more than a hundred thousand tasks) takes its
-place, and compaction writes into a reserve of its own, as large as all that it may have to read. `tight` says
-that a reserve could not be made up again: then the caller takes no new work and no output, only ends, until
-`provision` says that there is room. A compaction frees the segments it folded, and their room makes up the
-reserves first.
+Room on a full disk. Of 64 MiB taken ahead, a segment has 24 from its beginning, as zeros. When the next
+cannot be allocated, 8 kept in reserve (the ends of some eighty thousand tasks) take its place. The rest, and
+more as the journal grows, is kept for compaction: as much as a fold of all that can be written until then
+would read. `tight` says that a reserve could not be made up again: then the caller takes no new work and no
+output, only ends, and compacts, until `provision` says that there is room. A compaction frees what it folded,
+and the reserves are made up from that first.
 """
 
 import contextlib
@@ -34,10 +34,8 @@ from scitq.broker.frames import BEGINNING, HEADER_BYTES, Header, Kind, Mark
 from scitq.broker.segments import Frame, Source
 from scitq.errors import Unavailable
 
-SEGMENT_BYTES = 64 << 20
-RESERVE_BYTES = 16 << 20
-# The compaction's reserve grows by steps of this size with what a fold would read.
-_STEP = 8 << 20
+SEGMENT_BYTES = 24 << 20
+RESERVE_BYTES = 8 << 20
 
 
 class JournalFailed(Unavailable):
@@ -76,15 +74,12 @@ class Journal:
         # The segments before it that no snapshot stands for: number -> bytes.
         self._before: dict[int, int] = {}
         self._foldable = 0
-        self._provided = 0
         self._sealed = Sealed(0, 0, 0)
         self.tight = False
         self.notes: list[str] = []
 
     @classmethod
-    def open(
-        cls, folder: Path, segment_bytes: int = SEGMENT_BYTES, reserve_bytes: int = RESERVE_BYTES
-    ) -> Self:
+    def open(cls, folder: Path, segment_bytes: int = SEGMENT_BYTES, reserve_bytes: int = RESERVE_BYTES) -> Self:
         """The journal in `folder`, created when there is none; nothing that is there is touched.
 
         Raises JournalNewer for a journal of a later scitq, JournalDamaged when its files do not belong
@@ -126,8 +121,6 @@ class Journal:
         except OSError as error:
             self._fail(error)
         self._believed = Mark(self._header.segment, number, end + len(data))
-        if self._foldable + self._believed.end > self._provided and not self.tight:
-            self.provision()
 
     def recover(self, bodies: Sequence[bytes]) -> None:
         """Begin a new segment after the last believed frame, holding `bodies`, all that is not durable yet.
@@ -144,13 +137,12 @@ class Journal:
 
     def provision(self) -> bool:
         """Make up the reserves; True when they are whole. Ask again from time to time while `tight`."""
-        wanted = (self._foldable + self._believed.end) // _STEP * _STEP + _STEP
+        wanted = self._foldable + max(self._limit, self._believed.end) + self._reserve_bytes
         try:
             whole = reserve.keep(self._folder, reserve.SEGMENT, self._reserve_bytes)
             whole = reserve.keep(self._folder, reserve.SNAPSHOT, wanted) and whole
         except OSError:
             whole = False
-        self._provided = wanted
         self.tight = not whole
         return whole
 
@@ -222,25 +214,22 @@ class Journal:
         for source in self._chain.segments:
             self._before[source.header.segment] = source.end.end
         self._remove_covered()
-        if self._chain.segments and self._cut(self._chain.segments[-1]):
-            os.truncate(self._chain.segments[-1].path, self._chain.segments[-1].end.end)
+        if self._chain.segments:
+            self._cut(self._chain.segments[-1])
 
-    def _cut(self, last: Source) -> bool:
-        """Copy what follows the last sound frame aside and say so; False when there is no room for it."""
+    def _cut(self, last: Source) -> None:
+        """End the last segment with its last sound frame; what follows is first copied aside, and said."""
         start, number = last.end.end, last.end.number + 1
-        if last.torn == start:
-            return True
-        aside = self._folder / f"torn-{last.header.segment:08d}-{number}"
-        kept = f"kept in {aside.name}"
-        try:
-            durable.copy_aside(last.path, start, last.torn, aside)
-        except OSError as error:
-            kept = f"left where they are ({error})"
-        self.notes.append(
-            f"frame {number} of {last.path}, at offset {start}, was torn by a crash, nobody was told of it: "
-            f"not believed, its {last.torn - start} bytes are {kept}"
-        )
-        return kept.startswith("kept")
+        if last.torn > start:
+            aside = self._folder / f"torn-{last.header.segment:08d}-{number}"
+            torn = f"frame {number} of {last.path}, at offset {start}, was torn by a crash, nobody was told of it: "
+            try:
+                durable.copy_aside(last.path, start, last.torn, aside)
+            except OSError as error:
+                self.notes.append(f"{torn}not believed, left where it is ({error})")
+                return
+            self.notes.append(f"{torn}cut, its {last.torn - start} bytes are kept in {aside.name}")
+        os.truncate(last.path, start)
 
     def _remove_covered(self) -> None:
         """Remove the segments and older snapshots that the base stands for, once its name is durable."""

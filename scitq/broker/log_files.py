@@ -25,10 +25,11 @@ class LogFiles:
         self._failed: set[int] = set()
         self._fd = -1
         self._written = 0  # the file that _fd writes
-        for name in sorted(os.listdir(folder)):
+        for name in os.listdir(folder):
             file, _, start = name.removesuffix(".log").partition("-")
             if name.endswith(".log") and file.isdecimal():
-                self._pieces[int(file)] = (*self._pieces.get(int(file), ()), int(start or "0", 16))
+                starts = (*self._pieces.get(int(file), ()), int(start or "0", 16))
+                self._pieces[int(file)] = tuple(sorted(starts))
 
     def numbers(self) -> list[int]:
         """The numbers of the files there are, rising."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from scitq.broker import frames
 from scitq.broker.frames import BEGINNING, FRAME_BYTES, HEADER_BYTES, Header, Kind, Mark
@@ -87,6 +87,7 @@ class Source:
     ends.
 
     Reading it to the end sets `end`, the last sound frame, and `torn`, the offset just past what follows it.
+    A broker may be appending to the last segment meanwhile.
     """
 
     path: Path
@@ -97,62 +98,80 @@ class Source:
 
     def frames(self) -> Iterator[Frame]:
         """The believed frames, in order. Raises JournalDamaged where they end too early."""
-        number, offset = self.header.first, HEADER_BYTES
+        self.end = Mark(self.header.segment, self.header.first - 1, HEADER_BYTES)
+        yield from self._sound_frames()
+        if self.header.kind is Kind.SNAPSHOT:
+            self._expect_closing()
+        elif self.believed is None:
+            while self._frames_lie_behind():
+                end = self.end
+                # Unless they were appended since: what comes before them is whole by now.
+                yield from self._sound_frames()
+                if self.end == end:
+                    raise self._damaged("it is not whole, and frames lie behind it")
+        elif self.end != self.believed:
+            raise self._damaged("it was believed and is not whole")
+
+    @property
+    def size(self) -> int:
+        """The bytes of the file that count, once it was read to its end."""
+        return self.end.end + (FRAME_BYTES if self.header.kind is Kind.SNAPSHOT else 0)
+
+    def _sound_frames(self) -> Iterator[Frame]:
+        """From `end` on, and moving it, until a frame is not the next one, whole."""
         with self.path.open("rb", buffering=_READ_AHEAD) as file:
-            file.seek(offset)
-            while self.believed is None or number <= self.believed.number:
+            file.seek(self.end.end)
+            while self.believed is None or self.end.number < self.believed.number:
+                number, offset = self.end.number + 1, self.end.end
                 head = frames.decode_frame_head(file.read(FRAME_BYTES), self.header)
                 if head is None or head.number != number or head.closing:
                     break
                 body = file.read(head.length)
                 if not frames.body_is_whole(head, body):
                     break
+                self.end = Mark(self.header.segment, number, offset + FRAME_BYTES + head.length)
                 yield Frame(self.path.name, number, offset, body)
-                offset += FRAME_BYTES + head.length
-                number += 1
-            self.end = Mark(self.header.segment, number - 1, offset)
-            if self.header.kind is Kind.SNAPSHOT:
-                self._expect_closing(file)
-            elif self.believed is None:
-                self._survey_tail(file)
-            elif self.end != self.believed:
-                raise JournalDamaged(self.path, offset, number, "a frame that was believed is not whole")
 
-    def _expect_closing(self, file: BinaryIO) -> None:
-        file.seek(self.end.end)
-        head = frames.decode_frame_head(file.read(FRAME_BYTES), self.header)
-        number = self.end.number + 1
-        if head is None or not head.closing or head.number != number:
-            raise JournalDamaged(self.path, self.end.end, number, "the snapshot is not whole")
+    def _expect_closing(self) -> None:
+        with self.path.open("rb") as file:
+            file.seek(self.end.end)
+            head = frames.decode_frame_head(file.read(FRAME_BYTES), self.header)
+        if head is None or not head.closing or head.number != self.end.number + 1:
+            raise self._damaged("the snapshot is not whole")
 
-    def _survey_tail(self, file: BinaryIO) -> None:
-        """Zeros are room kept, anything else a torn frame, unless a later one proves that it was whole."""
+    def _frames_lie_behind(self) -> bool:
+        """Whether a later frame lies behind `end`. If not, zeros are room kept and anything else a torn frame."""
         self.torn = self.end.end
-        for offset, data in _data_after(file.fileno(), self.end.end):
-            if frames.find_frame_after(data, self.header, self.end.number + 1) is not None:
-                what = "it is not whole, and frames lie behind it"
-                raise JournalDamaged(self.path, self.end.end, self.end.number + 1, what)
-            used = len(data.rstrip(b"\0"))
-            if used:
-                self.torn = offset + used
+        with self.path.open("rb") as file:
+            for offset, data in _data_after(file.fileno(), self.end.end):
+                if frames.find_frame_after(data, self.header, self.end.number + 1) is not None:
+                    return True
+                used = len(data.rstrip(b"\0"))
+                if used:
+                    self.torn = offset + used
+        return False
+
+    def _damaged(self, what: str) -> JournalDamaged:
+        return JournalDamaged(self.path, self.end.end, self.end.number + 1, what)
 
 
-def _data_after(fd: int, start: int) -> Iterator[tuple[int, bytes]]:
-    """What is not a hole from `start` on, in pieces that overlap by a frame header less one byte."""
+def data_ranges(fd: int, start: int = 0) -> Iterator[tuple[int, int]]:
+    """The ranges (from, to) of a file that are not holes, from `start` on."""
+    end = start
     while True:
         try:
-            start = os.lseek(fd, start, os.SEEK_DATA)
+            start = os.lseek(fd, end, os.SEEK_DATA)
         except OSError:  # ENXIO: nothing but a hole up to the end
             return
         end = os.lseek(fd, start, os.SEEK_HOLE)
-        while start < end:
-            data = os.pread(fd, min(_SURVEY, end - start), start)
-            if not data:  # a live broker gave the room back meanwhile
-                return
-            yield start, data
-            start += len(data)
-            if start < end:
-                start -= FRAME_BYTES - 1
+        yield start, end
+
+
+def _data_after(fd: int, start: int) -> Iterator[tuple[int, bytes]]:
+    """What is not a hole from `start` on, in pieces (offset, bytes) that overlap by a frame header less one byte."""
+    for begin, end in data_ranges(fd, start):
+        for offset in range(begin, end, _SURVEY):
+            yield offset, os.pread(fd, min(_SURVEY + FRAME_BYTES - 1, end - offset), offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +208,7 @@ def read_chain(folder: Path) -> Chain:
     while number > covered:
         path = file_path(folder, Kind.SEGMENT, number)
         if number not in segments:
-            raise JournalDamaged(path, 0, believed.number if believed else None, "it is missing")
+            raise JournalDamaged(path, 0, None, "it is missing")
         header = read_header(path, Kind.SEGMENT)
         if header.segment != number or header.believed.segment >= number:
             raise JournalDamaged(path, 0, None, f"its header is that of segment {header.segment}")
@@ -197,8 +216,7 @@ def read_chain(folder: Path) -> Chain:
         believed = header.believed
         number = believed.segment
     if found and believed != start:
-        path = file_path(folder, Kind.SNAPSHOT if base else Kind.SEGMENT, covered or number)
-        raise JournalDamaged(path, 0, None, f"it does not lead up to {found[-1].path.name}")
+        raise JournalDamaged(found[-1].path, 0, None, "it does not follow on what comes before it")
     return Chain(base, tuple(reversed(found)))
 
 
