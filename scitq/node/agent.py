@@ -176,6 +176,7 @@ class Agent:
         if self._link.socket is None and now >= self._open_at:
             self._greet()
         if not self._joined and self._jobs.may_start and now > self._away_since + self._settings.grace:
+            say(f"the broker has been away for {self._settings.grace:g} s: nothing more is started until it is back")
             self._jobs.withhold()
 
     def _break(self, why: str, now: float) -> None:

@@ -73,13 +73,15 @@ class ScriptedBroker:
         self.assign((ref, msgspec.convert({"command": command, **options}, Spec)))
         return ref
 
-    def until(self, condition: Callable[[], T], what: str = "") -> T:
+    def until(self, condition: Callable[[], T | None], what: str = "") -> T:
         """Serve the worker until the condition holds; returns what it gave."""
         deadline = time.monotonic() + DEADLINE
         while not (result := condition()):
             left = deadline - time.monotonic()
             assert left > 0, f"not within {DEADLINE} s: {what}; {self.__dict__}"
-            if self._socket.poll(min(100, int(left * 1000) + 1)):
+            if self._socket.closed:
+                time.sleep(0.01)
+            elif self._socket.poll(min(50, int(left * 1000) + 1)):
                 self._receive()
         return result
 

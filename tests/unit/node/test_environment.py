@@ -1,0 +1,54 @@
+import os
+
+import pytest
+
+from scitq.model import Spec
+from scitq.node import environment
+from scitq.node.environment import Environment, ImpossibleOwner, Owner, owner_of
+
+
+def test_the_task_has_the_last_word_but_on_nothing_else() -> None:
+    found = Environment("/bin").of(Spec(env={"PATH": "/mine", "B": b"\xff"}), None, "/s/tasks/1.1", 4)
+
+    assert found[b"PATH"] == b"/mine"
+    assert found[b"B"] == b"\xff"
+    assert found[b"CPU"] == b"4"
+    assert found[b"TEMP"] == b"/s/tasks/1.1/tmp"
+
+
+def test_one_task_does_not_see_the_variables_of_another() -> None:
+    shared = Environment("/bin")
+    shared.of(Spec(env={"A": "1"}), None, "/s/1.1", 1)
+
+    assert b"A" not in shared.of(Spec(), None, "/s/2.1", 1)
+
+
+def test_another_user_has_their_own_home() -> None:
+    found = Environment("/bin").of(Spec(), Owner(7, 8, "ada", "/home/ada"), "/s/1.1", 1)
+
+    assert (found[b"HOME"], found[b"USER"]) == (b"/home/ada", b"ada")
+
+
+def test_nobody_in_particular_is_the_agents_own_user() -> None:
+    assert owner_of(Spec()) is None
+
+
+def test_only_root_runs_tasks_as_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getgid", lambda: 1000)
+    monkeypatch.setattr(environment, "_user", lambda uid: ("u", "/", 1000))
+
+    assert owner_of(Spec(uid=1000)) == Owner(1000, 1000, "u", "/")
+    with pytest.raises(ImpossibleOwner, match=r"uid 0.*only root"):
+        owner_of(Spec(uid=0))
+    with pytest.raises(ImpossibleOwner, match="gid 5"):
+        owner_of(Spec(gid=5))
+
+
+def test_a_user_nobody_knows_has_no_group_of_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    owner = owner_of(Spec(uid=4_000_000))
+
+    assert owner == Owner(4_000_000, 4_000_000, "4000000", "/")

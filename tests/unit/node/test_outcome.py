@@ -1,0 +1,78 @@
+import pytest
+from msgspec.structs import replace
+
+from scitq.model import Class
+from scitq.node import orders, outcome
+from scitq.node.job import Staged, Uploaded
+
+SILENT = orders.Kept(total=0, head=0, tail_start=0, ring=0, inline=b"", note="")
+GOOD = orders.Ended(
+    name="1.1",
+    code=0,
+    signal=None,
+    problem=None,
+    oom=False,
+    cause=None,
+    wall_start=10.0,
+    wall_end=15.0,
+    seconds=4.0,
+    suspended=1.0,
+    cpu=3.5,
+    max_rss=4096,
+    out=orders.Kept(total=30, head=10, tail_start=25, ring=5, inline=None, note="disk full"),
+    err=SILENT,
+)
+STAGED = Staged(2.0, 100, {"file:///a": "v1"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "halted", "class_", "reason"),
+    [
+        ({}, False, "", ""),
+        ({"code": 3}, False, "exit", "exit code 3"),
+        ({"code": None, "signal": 9}, False, "signal", "SIGKILL"),
+        ({"code": None, "signal": 35}, False, "signal", "35"),
+        ({"code": None, "signal": 9, "oom": True}, False, "oom", "memory"),
+        ({"code": None, "signal": 15, "cause": "timeout"}, False, "timeout", "4 s"),
+        ({"code": 1, "cause": "timeout"}, False, "timeout", "4 s"),
+        ({"cause": "timeout"}, False, "", ""),
+        ({"code": None, "problem": "no such program"}, False, "exit", "no such program"),
+        ({"code": None, "signal": 9, "cause": "halted"}, True, "cancelled", "order"),
+        ({}, True, "cancelled", "order"),
+    ],
+)
+def test_how_a_command_ended(changes: dict[str, object], halted: bool, class_: Class, reason: str) -> None:
+    found = outcome.ended(replace(GOOD, **changes), STAGED, Uploaded(), halted=halted)
+
+    assert found.class_ == class_
+    assert reason in found.reason
+    assert found.status == {"": "succeeded", "cancelled": "cancelled"}.get(class_, "failed")
+
+
+def test_all_that_was_measured_is_told() -> None:
+    found = outcome.ended(GOOD, STAGED, Uploaded(6.0, 50, (("x", 50),)), halted=False)
+
+    assert (found.staging_seconds, found.run_seconds, found.upload_seconds) == (2.0, 4.0, 6.0)
+    assert (found.suspended_seconds, found.cpu_seconds, found.peak_memory) == (1.0, 3.5, 4096)
+    assert (found.bytes_in, found.bytes_out, found.stored) == (100, 50, (("x", 50),))
+    assert found.versions == {"file:///a": "v1"}
+    assert (found.stdout.total, found.stdout.head, found.stdout.tail, found.stdout.note) == (30, 10, 25, "disk full")
+
+
+def test_a_failed_upload_fails_what_ran_well() -> None:
+    found = outcome.ended(GOOD, STAGED, Uploaded(problem="no room there"), halted=False)
+
+    assert (found.status, found.class_, found.exit_code, found.reason) == ("failed", "upload", 0, "no room there")
+
+
+def test_a_failed_upload_does_not_hide_why_the_command_failed() -> None:
+    found = outcome.ended(replace(GOOD, code=3), STAGED, Uploaded(problem="no room there"), halted=False)
+
+    assert (found.class_, found.exit_code, found.reason) == ("exit", 3, "exit code 3; no room there")
+
+
+def test_a_lost_command_tells_what_could_not_be_ended() -> None:
+    found = outcome.lost(orders.Lost("1.1", 10.0, "pid 77"), STAGED)
+
+    assert (found.status, found.class_, found.bytes_in) == ("failed", "lost", 100)
+    assert "pid 77" in found.reason

@@ -1,0 +1,169 @@
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scitq.fetch import Fetched, FetchError, TimedOut
+from scitq.model import Spec
+from scitq.node import staging
+from scitq.node.folders import Folders
+from scitq.node.resources import Resources
+from scitq.node.staging import NotStaged, stage, upload
+
+
+class NoPause(threading.Event):
+    """A flag whose waits take no time, and are counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return self.is_set()
+
+
+@pytest.fixture
+def stop() -> NoPause:
+    return NoPause()
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders(f"{tmp_path}/tasks")
+
+
+@pytest.fixture
+def resources(tmp_path: Path) -> Resources:
+    return Resources(tmp_path / "resources")
+
+
+@pytest.fixture
+def fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[FetchError]], list[float | None]]:
+    """Let `get` or `put` fail in this way before it does what it is asked to; gives the limits it was told."""
+
+    def arrange(name: str, failures: list[FetchError]) -> list[float | None]:
+        limits: list[float | None] = []
+        real = getattr(staging, name)
+
+        def pretend(*words: object, **options: object) -> Fetched:
+            limits.append(options.get("limit_s"))  # type: ignore[arg-type]
+            if failures:
+                raise failures.pop(0)
+            return real(*words, **options)  # type: ignore[no-any-return]
+
+        monkeypatch.setattr(staging, name, pretend)
+        return limits
+
+    return arrange
+
+
+def test_a_folder_appears_when_all_is_in_it(
+    tmp_path: Path, folders: Folders, resources: Resources, stop: NoPause
+) -> None:
+    (tmp_path / "a").write_text("12345")
+    (tmp_path / "b").write_text("123")
+
+    staged = stage(
+        "1.1", Spec(inputs=(f"{tmp_path}/a",), resources=(f"{tmp_path}/b",)), None, folders, resources, stop
+    )
+
+    assert (staged.bytes_in, set(staged.versions)) == (8, {f"{tmp_path}/a", f"{tmp_path}/b"})
+    assert os.listdir(f"{folders.path('1.1')}/input") == ["a"]
+    assert os.listdir(f"{folders.path('1.1')}/resource") == ["b"]
+    assert os.listdir(tmp_path / "tasks") == ["1.1"]
+
+
+def test_what_may_work_later_is_tried_again(
+    tmp_path: Path, folders: Folders, resources: Resources, stop: NoPause, fails: Callable[..., list[float | None]]
+) -> None:
+    (tmp_path / "a").write_text("12345")
+    fails("get", [FetchError("busy", True), FetchError("busy", True)])
+
+    staged = stage("1.1", Spec(inputs=(f"{tmp_path}/a",)), None, folders, resources, stop)
+
+    assert staged.bytes_in == 5
+    assert stop.pauses == list(staging.STAGING_PAUSES[:2])
+
+
+@pytest.mark.parametrize(
+    ("failures", "class_", "pauses"),
+    [
+        ([FetchError("gone", False)], "download", 0),
+        ([FetchError("busy", True)] * 9, "download", len(staging.STAGING_PAUSES)),
+        ([TimedOut("slow", True)], "timeout", 0),
+    ],
+)
+def test_what_cannot_work_is_told(
+    tmp_path: Path,
+    folders: Folders,
+    resources: Resources,
+    stop: NoPause,
+    fails: Callable[..., list[float | None]],
+    failures: list[FetchError],
+    class_: str,
+    pauses: int,
+) -> None:
+    fails("get", list(failures))
+
+    with pytest.raises(NotStaged) as caught:
+        stage("1.1", Spec(inputs=("/a",)), None, folders, resources, stop)
+
+    assert (caught.value.class_, caught.value.reason) == (class_, failures[0].reason)
+    assert len(stop.pauses) == pauses
+
+
+def test_the_download_timeout_bounds_all_of_it(
+    tmp_path: Path, folders: Folders, resources: Resources, stop: NoPause, fails: Callable[..., list[float | None]]
+) -> None:
+    (tmp_path / "a").write_text("12345")
+    limits = fails("get", [])
+    stage("1.1", Spec(inputs=(f"{tmp_path}/a",), download_timeout=50.0), None, folders, resources, stop)
+    assert limits[0] is not None
+    assert 0 < limits[0] <= 50
+
+    with pytest.raises(NotStaged) as caught:
+        stage("2.1", Spec(inputs=(f"{tmp_path}/a",), download_timeout=0.0), None, folders, resources, stop)
+    assert caught.value.class_ == "timeout"
+
+
+def test_two_inputs_of_one_name_are_refused(
+    tmp_path: Path, folders: Folders, resources: Resources, stop: NoPause
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a").write_text(folder)
+
+    with pytest.raises(NotStaged, match="already there"):
+        stage(
+            "1.1",
+            Spec(inputs=(f"{tmp_path}/one/a", f"{tmp_path}/two/a")),
+            None,
+            folders,
+            resources,
+            stop,
+        )
+
+
+def test_an_upload_is_tried_again_with_growing_pauses(
+    tmp_path: Path, stop: NoPause, fails: Callable[..., list[float | None]]
+) -> None:
+    (tmp_path / "output").mkdir()
+    (tmp_path / "output/x").write_text("12")
+    fails("put", [FetchError("busy", True)] * 4)
+
+    stored = upload(f"{tmp_path}/output", f"{tmp_path}/results", stop)
+
+    assert (stored.stored, stored.bytes_out, stored.problem) == ((("x", 2),), 2, "")
+    assert stop.pauses == list(staging.UPLOAD_PAUSES[:4])
+
+
+def test_an_upload_that_cannot_work_says_why_at_once(
+    tmp_path: Path, stop: NoPause, fails: Callable[..., list[float | None]]
+) -> None:
+    fails("put", [FetchError("forbidden", False)])
+
+    assert upload(f"{tmp_path}", f"{tmp_path}/results", stop).problem == "forbidden"
+    assert stop.pauses == []
