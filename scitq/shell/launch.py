@@ -54,7 +54,7 @@ def _submit(spec: Spec, given: Namespace) -> int:
     if server.local:
         from scitq.shell.mesh import ensure
 
-        ensure(local_paths(given.state), say)
+        ensure(local_paths(given.state), say, same_server(given))
     from scitq.client import Client
 
     with Client(server, notice=say) as client:

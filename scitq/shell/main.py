@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from scitq.errors import ScitqError
 
@@ -38,25 +39,38 @@ def worker() -> int:
 
 def run(words: Sequence[str]) -> int:
     """Do what these words say; returns the exit code, and raises nothing."""
+    _prepare_streams()
     try:
-        # What a locale cannot print is escaped, never a reason to fail.
-        for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         code = _run(words)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever read us has gone: nobody is left to be told, the interpreter's last flush included.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _PIPE_CLOSED
+    except BrokenPipeError:  # whoever read us has enough
+        code = _PIPE_CLOSED
     except KeyboardInterrupt:
-        return _told("interrupted", _INTERRUPTED)
+        code = _told("interrupted", _INTERRUPTED)
     except ScitqError as problem:
-        return _told(str(problem), problem.exit_code)
+        code = _told(str(problem), problem.exit_code)
     except OSError as problem:
-        return _told(_of_system(problem), 1)
+        code = _told(_of_system(problem), 1)
     except Exception as problem:  # noqa: BLE001 - a defect of ours is told in one line too
-        return _told(_of_defect(problem), 1)
+        code = _told(_of_defect(problem), 1)
+    _settle()
     return code
+
+
+def _prepare_streams() -> None:
+    """A closed stream swallows what it is given; what a locale cannot print is escaped, never a reason to fail."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - open to the end
+        getattr(sys, name).reconfigure(errors="backslashreplace")
+
+
+def _settle() -> None:
+    """Leave nothing that the interpreter's last flush could fail on, and tell with a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: Sequence[str]) -> int:
@@ -73,7 +87,8 @@ def _run(words: Sequence[str]) -> int:
 def _told(message: str, code: int) -> int:
     from scitq.shell.render import one_line
 
-    print(f"scitq: {one_line(message)}", file=sys.stderr)
+    with suppress(OSError):  # nobody is left to be told
+        print(f"scitq: {one_line(message)}", file=sys.stderr, flush=True)
     return code
 
 

@@ -9,17 +9,19 @@ import fcntl
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from scitq.config import LocalPaths, Server
-from scitq.errors import Conflict, ScitqError, Unavailable, UsageError
+from scitq.errors import Conflict, ScitqError, Unavailable
 from scitq.model import EVERY_BATCH
+
+if TYPE_CHECKING:
+    from subprocess import Popen
 
 START_SECONDS = 5.0
 STOP_SECONDS = 30.0
@@ -48,21 +50,40 @@ def worker_of(paths: LocalPaths) -> Part:
     return Part("worker", paths.scratch / "lock", _run(paths) / "worker.pid", _run(paths) / "worker.log")
 
 
-def ensure(paths: LocalPaths, say: Say) -> None:
-    """Start what does not run, telling `say` before; ScitqError when it cannot be started."""
+def ensure(paths: LocalPaths, say: Say, option: str = "") -> None:
+    """Start what does not run, telling `say` before; ScitqError when it cannot be started.
+
+    `option`: the words that name this mesh in other commands, when it is not the usual one.
+    """
+    if not _run(paths).is_dir():
+        from scitq.broker.main import check_folder
+
+        check_folder(paths.state)  # before anything is put into a folder that is something else
+        _run(paths).mkdir(mode=0o700, exist_ok=True)
     with gate(paths):
         broker, worker = broker_of(paths), worker_of(paths)
-        if not is_held(broker.lock):
-            say(f"starting a local mesh in {paths.state}: `scitq status` shows it, `scitq down` stops it")
+        if not _is_held(broker.lock):
+            say(
+                f"starting a local mesh in {paths.state}: `scitq status{option}` shows it,"
+                f" `scitq down{option}` stops it"
+            )
             _start_broker(broker, paths)
-        if not is_held(worker.lock):
+        if not _is_held(worker.lock):
             _start_worker(worker, paths)
 
 
-def stop(part: Part) -> bool:
-    """Ask it to end, and wait until it has; False when it does not run. The caller holds the gate."""
-    if not is_held(part.lock):
+def is_up(paths: LocalPaths) -> bool:
+    """Whether its broker runs."""
+    if not _run(paths).is_dir():
         return False
+    with gate(paths):
+        return _is_held(broker_of(paths).lock)
+
+
+def stop(part: Part) -> None:
+    """Ask it to end, if it runs, and wait until it has. The caller holds the gate."""
+    if not _is_held(part.lock):
+        return
     process = _process(part)
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
@@ -70,20 +91,12 @@ def stop(part: Part) -> bool:
             raise Unavailable(f"the {part.name} has not ended within {STOP_SECONDS:g} s: see {part.log}")
     finally:
         os.close(process)
-    return True
 
 
 @contextmanager
 def gate(paths: LocalPaths) -> Iterator[None]:
     """Be the only one who looks at, starts or stops this mesh."""
-    run = _run(paths)
-    try:
-        run.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(run / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as problem:
-        raise UsageError(
-            f"{paths.state} cannot hold a mesh: {problem.strerror}: name a folder with --state"
-        ) from None
+    handle = os.open(_run(paths) / "gate", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -91,7 +104,7 @@ def gate(paths: LocalPaths) -> Iterator[None]:
         os.close(handle)
 
 
-def is_held(lock: Path) -> bool:
+def _is_held(lock: Path) -> bool:
     """Whether somebody holds this lock. The caller holds the gate."""
     try:
         handle = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
@@ -146,11 +159,13 @@ def _start_worker(part: Part, paths: LocalPaths) -> None:
             time.sleep(_JOIN_POLL_SECONDS)
 
 
-def _spawn(part: Part, words: list[str], keep: int | None = None) -> "subprocess.Popen[bytes]":
+def _spawn(part: Part, words: list[str], keep: int | None = None) -> "Popen[bytes]":
     """Start `python -m WORDS` on its own: no terminal, no folder and no descriptor of ours but `keep`."""
+    import subprocess
+
     package = Path(__file__).parents[2]  # where this very scitq is found again
     with part.log.open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -159,7 +174,6 @@ def _spawn(part: Part, words: list[str], keep: int | None = None) -> "subprocess
             start_new_session=True,
             pass_fds=() if keep is None else (keep,),
         )
-    return process
 
 
 def _process(part: Part) -> int:

@@ -7,6 +7,7 @@ from scitq.config import LocalPaths, Server, local_paths
 from scitq.errors import ScitqError
 from scitq.model import Worker
 from scitq.shell.connect import JSON, SERVER, STATE, client_of, say, server_of
+from scitq.shell.outcome import tasks
 from scitq.shell.render import command_line, moment, one_line, plain, print_json, print_table
 from scitq.shell.tree import Command
 
@@ -21,26 +22,28 @@ def up(given: Namespace) -> int:
     from scitq.shell.mesh import ensure
 
     paths = local_paths(given.state)
-    ensure(paths, say)
+    ensure(paths, say, _option(given))
     print(one_line(f"the local mesh is up: {paths.state}"))
     return 0
 
 
 def down(given: Namespace) -> int:
     """Stop worker and broker; what runs goes on under its keepers."""
-    from scitq.shell.mesh import broker_of, gate, is_held, stop, worker_of
+    from scitq.shell.mesh import broker_of, gate, is_up, stop, worker_of
 
     paths = local_paths(given.state)
-    with gate(paths):
-        running = _running(paths) if is_held(broker_of(paths).lock) else 0
-        stopped = [part.name for part in (worker_of(paths), broker_of(paths)) if stop(part)]
-    if not stopped:
+    if not is_up(paths):
         print(one_line(f"no local mesh runs in {paths.state}"))
         return 0
-    print(one_line(f"the local mesh is down ({' and '.join(stopped)} stopped): {paths.state}"))
+    running = _running(paths)
+    with gate(paths):
+        for part in (worker_of(paths), broker_of(paths)):
+            stop(part)
+    print(one_line(f"the local mesh is down: {paths.state}"))
     if running:
-        goes = "1 task that runs goes" if running == 1 else f"{running} tasks that run go"
-        print(f"{goes} on without them; `{_up(given)}` takes up what became of {'it' if running == 1 else 'them'}")
+        print(
+            f"{tasks(running)} still running, on their own; `scitq up{_option(given)}` takes up what became of them"
+        )
     return 0
 
 
@@ -48,12 +51,11 @@ def status(given: Namespace) -> int:
     """Say what the mesh is and does."""
     server = server_of(given)
     if server.local:
-        from scitq.shell.mesh import broker_of, gate, is_held
+        from scitq.shell.mesh import is_up
 
         paths = local_paths(given.state)
-        with gate(paths):
-            if not is_held(broker_of(paths).lock):
-                raise ScitqError(f"no local mesh runs in {paths.state}: `{_up(given)}` starts it")
+        if not is_up(paths):
+            raise ScitqError(f"no local mesh runs in {paths.state}: `scitq up{_option(given)}` starts it")
     with client_of(given) as client:
         found = client.status()
         if given.json:
@@ -76,8 +78,8 @@ def _running(paths: LocalPaths) -> int:
     return counts.get("running", 0) + counts.get("uploading", 0)
 
 
-def _up(given: Namespace) -> str:
-    return "scitq up" + (f" --state {command_line([given.state])}" if given.state else "")
+def _option(given: Namespace) -> str:
+    return f" {command_line(('--state', given.state))}" if given.state else ""
 
 
 def _print_status(address: str, found: "StatusIs", workers: list[Worker]) -> None:
