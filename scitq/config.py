@@ -84,9 +84,7 @@ def resolve(
     """
     environ = os.environ if environ is None else environ
     if state is not None and (server is not None or access is not None):
-        raise UsageError(
-            "a state folder means the mesh of this machine: give no server or access file with it"
-        )
+        raise UsageError("a state folder means the mesh of this machine: give no server or access file with it")
     if access is not None:
         file = read_access(Path(access))
         return _with_keys(file, file.address if server is None else parse_address(server))

@@ -43,9 +43,7 @@ def test_an_access_file_is_named(environ: dict[str, str], folder: Path) -> None:
     assert config.resolve(environ=environ) == expected
 
 
-def test_a_flag_wins_over_the_environment_and_that_over_the_file(
-    environ: dict[str, str], folder: Path
-) -> None:
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(environ: dict[str, str], folder: Path) -> None:
     (folder / "config.toml").write_text('server = "ipc:///run/file"\n')
     assert config.resolve(environ=environ).address == "ipc:///run/file"
     environ["SCITQ_SERVER"] = "ipc:///run/environment"
@@ -146,9 +144,7 @@ def test_folders_of_root_and_of_a_user() -> None:
     assert str(mine.scratch) == "/home/me/.local/share/scitq/h/scratch"
     roots = config.user_folders({"HOME": "/root"}, uid=0, host="h")
     assert (str(roots.state), str(roots.scratch)) == ("/var/lib/scitq", "/scratch")
-    said = config.user_folders(
-        {"HOME": "/root", "XDG_STATE_HOME": "/s", "XDG_DATA_HOME": "/d"}, uid=0, host="h"
-    )
+    said = config.user_folders({"HOME": "/root", "XDG_STATE_HOME": "/s", "XDG_DATA_HOME": "/d"}, uid=0, host="h")
     assert (str(said.state), str(said.scratch)) == ("/s/scitq/h", "/d/scitq/h/scratch")
 
 
