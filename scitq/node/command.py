@@ -37,7 +37,7 @@ class Command:
         self.ticks = (0, 0)
         self.streams = {name: Stream(f"{outbox}/{self.name}.{name}", head, tail) for name in ("out", "err")}
         self.pipes: dict[int, str] = {}
-        self.live: list[tuple[str, int, bytes]] = []
+        self.live: dict[str, tuple[int, bytearray]] = {}  # by stream: offset and bytes
         self.cause: str | None = None
         self._kills = kills
         self._score = score
@@ -50,6 +50,7 @@ class Command:
         self._spilling = False
         self._live_room = LIVE
         self._deadline = math.inf
+        self._time_left = math.inf  # while suspended
         self._kill_at = math.inf
         self._killed = False
         self._suspended_at: float | None = None
@@ -112,9 +113,9 @@ class Command:
         if self._spilling:
             past = max(past, stream.spill())
         if past and self._live_room > 0:
-            data = data[-past:]
-            self.live.append((name, stream.total - len(data), data))
-            self._live_room -= len(data)
+            _, data_so_far = self.live.setdefault(name, (stream.total - past, bytearray()))
+            data_so_far += data[-past:]
+            self._live_room -= past
 
     def _drain(self) -> None:
         """Read what the dead have written; whoever else holds the pipe is not waited for."""
@@ -145,14 +146,14 @@ class Command:
         """Whether there is something to say about output, and it is time to."""
         return now >= self._told_at + TELL_EVERY and (bool(self.live) or self.stored != self._told)
 
-    def take_news(self, now: float) -> list[tuple[str, int, bytes]]:
+    def take_news(self, now: float) -> dict[str, tuple[int, bytearray]]:
         """The live bytes to say with the counts, which count as said from now on."""
         self._told = self.stored
         return self.skip_news(now)
 
-    def skip_news(self, now: float) -> list[tuple[str, int, bytes]]:
+    def skip_news(self, now: float) -> dict[str, tuple[int, bytearray]]:
         """The same while nobody listens: the counts are said later, the live bytes never."""
-        live, self.live = self.live, []
+        live, self.live = self.live, {}
         self._live_room = LIVE
         self._told_at = now
         return live
@@ -201,7 +202,7 @@ class Command:
     def terminate(self, cause: str, grace: float) -> None:
         """SIGTERM all of it, SIGKILL after `grace` seconds."""
         self.cause = self.cause or cause
-        self._deadline = math.inf
+        self._deadline = self._time_left = math.inf
         self._kill_at = min(self._kill_at, _now() + grace)
         signal_all(_own(), signal.SIGTERM)
         self.resume()
@@ -211,7 +212,8 @@ class Command:
         stop_all(_own())
         if self._suspended_at is None:
             self._suspended_at = _now()
-            self._deadline -= self._suspended_at
+            self._time_left = self._deadline - self._suspended_at
+            self._deadline = math.inf
 
     def resume(self) -> None:
         """SIGCONT all of it."""
@@ -220,7 +222,7 @@ class Command:
         now = _now()
         self._suspended += now - self._suspended_at
         self._suspended_at = None
-        self._deadline += now
+        self._deadline = now + self._time_left
         signal_all(_own(), signal.SIGCONT)
 
     @property
@@ -256,9 +258,7 @@ class Command:
             self._suspended += self._finished - self._suspended_at
         code = os.waitstatus_to_exitcode(self._status or 0)
         by_kill = code in {-signal.SIGKILL, 128 + signal.SIGKILL} and not self._killed
-        floor = resource.getrusage(
-            resource.RUSAGE_SELF
-        ).ru_maxrss  # a vforked child starts with its parent's peak
+        floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # a vforked child starts with its parent's peak
         return self._record(
             code if code >= 0 else None,
             -code if code < 0 else None,
@@ -270,7 +270,7 @@ class Command:
 
     def no_start(self, problem: str) -> list[Any]:
         """The end record of a command that could not start."""
-        return self._record(None, None, problem, False, 0.0, None)  # noqa: FBT003
+        return self._record(None, None, problem, False, 0.0, None)
 
     def _record(
         self,

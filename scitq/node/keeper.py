@@ -33,7 +33,7 @@ from scitq.node.records import Record, RecordFile
 from scitq.node.spawn import CannotStartError
 
 VERSION = 1
-HOLD = 0.002  # seconds that answers may wait for company while more work is queued
+HOLD = 0.003  # seconds that answers may wait for company while more work is queued
 TALKATIVE = 256 * 1024  # bytes an agent may leave unread before it hears no more about output
 RETRY = 1.0  # seconds until an end that the disk refused is written again
 
@@ -95,6 +95,7 @@ class Keeper:
 
     def run(self) -> None:
         """Serve until there is nothing left to keep and nobody to serve."""
+        self._accept()
         while not self._over():
             due = self._due()
             self._wait(None if due == math.inf else max(0.0, due - _now()))
@@ -276,7 +277,7 @@ class Keeper:
             return
         live = command.take_news(now)
         self._tell(["output", command.name, *command.stored])
-        for stream, offset, data in live:
+        for stream, (offset, data) in live.items():
             self._tell(["live", command.name, stream, offset, data])
 
     def _send(self) -> None:

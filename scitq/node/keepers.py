@@ -13,9 +13,8 @@ takes:
 
 import os
 import select
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scitq.node.graves import Grave, bury
 from scitq.node.line import Line, await_death, find_keeper, numbers, open_keeper
@@ -31,6 +30,9 @@ from scitq.node.orders import (
     Started,
     ended,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class KeeperPool:

@@ -237,6 +237,4 @@ def _lock_path(folder: Path, number: int) -> Path:
 
 
 def _silent(folder: Path, number: int) -> str:
-    return (
-        f"keeper {number} lives (it holds {_lock_path(folder, number)}) but does not answer: is it stopped?"
-    )
+    return f"keeper {number} lives (it holds {_lock_path(folder, number)}) but does not answer: is it stopped?"

@@ -148,4 +148,5 @@ class Held(Struct, frozen=True, kw_only=True):
 
 def ended(record: list[Any]) -> Ended:
     """The end record of a keeper, as the agent sees it."""
-    return Ended(*record[1:-2], Kept(*record[-2]), Kept(*record[-1]))
+    fields: tuple[Any, ...] = (*record[1:-2], Kept(*record[-2]), Kept(*record[-1]))
+    return Ended(*fields)

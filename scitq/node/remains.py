@@ -60,8 +60,7 @@ def kill(traces: Traces) -> str:
 
 def _belongs(pid: int, traces: Traces) -> bool:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-        fields = stat[stat.rindex(b")") + 2 :].split()
+        fields = _stat(pid)
         state, group, session, start = fields[0], int(fields[2]), int(fields[3]), int(fields[19])
         if state in {b"Z", b"X"}:
             return False
@@ -73,6 +72,11 @@ def _belongs(pid: int, traces: Traces) -> bool:
     except (OSError, ValueError, IndexError):  # gone meanwhile, or not ours to see
         return False
     return b"SCITQ_ATTEMPT=" + traces.mark in environ.split(b"\0")
+
+
+def _stat(pid: int) -> list[bytes]:
+    """The fields after the name, which may hold anything."""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
 
 
 def _kill(pid: int) -> None:

@@ -23,9 +23,7 @@ class CannotStartError(Exception):
     """Why the command cannot start, for its user."""
 
 
-def spawn(
-    argv: list[bytes], env: dict[bytes, bytes], out: int, err: int, uid: int | None, gid: int | None
-) -> int:
+def spawn(argv: list[bytes], env: dict[bytes, bytes], out: int, err: int, uid: int | None, gid: int | None) -> int:
     """Start `argv` in a process group of its own; stdin is inherited. Returns its pid.
 
     Raises:
@@ -54,7 +52,9 @@ def find(argv: list[bytes], env: dict[bytes, bytes]) -> bytes:
     Raises:
         CannotStartError: there is none.
     """
-    word = argv[0] if argv else b""
+    if not argv or not argv[0]:
+        raise CannotStartError("the command is empty: name a program")
+    word = argv[0]
     if b"/" in word:
         return word
     searched = env.get(b"PATH", os.defpath.encode())
@@ -121,9 +121,7 @@ def _reason(error: OSError, path: bytes, argv: list[bytes], uid: int | None, gid
     if error.errno == errno.ENOEXEC:
         return f"{name} is not a program for this machine, nor a script that starts with `#!`: use `sh FILE`"
     if error.errno == errno.EPERM and (uid is not None or gid is not None):
-        return (
-            f"cannot run as uid {uid} gid {gid}: this worker runs as uid {os.geteuid()}, only root may change"
-        )
+        return f"cannot run as uid {uid} gid {gid}: this worker runs as uid {os.geteuid()}, only root may change"
     return f"cannot start {name}: {error.strerror}"
 
 
