@@ -8,7 +8,6 @@ round is on its way to the disk the next is collected.
 import gc
 import logging
 import os
-import signal
 import time
 from pathlib import Path
 from types import FrameType
@@ -46,6 +45,7 @@ from scitq.broker.rules.reads import log_of
 from scitq.broker.state import State
 from scitq.broker.waits import Waits
 from scitq.broker.writer import Round, Writer
+from scitq.config import make_private
 from scitq.errors import BadMessage, NotFound, Refused, ScitqError, TooLarge, Unavailable
 from scitq.wire import CHUNK_LIMIT, MESSAGE_LIMIT
 
@@ -106,7 +106,9 @@ class Broker:
         socket.heartbeat_timeout = 20_000
         # A listener takes the options as they are at its bind: the ipc ones first, without CURVE.
         for address in sorted(self._settings.bind, key=lambda address: not address.startswith("ipc://")):
-            if not address.startswith("ipc://"):
+            if address.startswith("ipc://"):
+                make_private(Path(address.removeprefix("ipc://")).parent)
+            else:
                 socket.curve_server = True
                 socket.curve_secretkey = self._keys.secret.encode()
                 socket.curve_publickey = self._keys.public.encode()
@@ -135,8 +137,6 @@ class Broker:
         """Serve until told to stop; 0 in good order, 1 when the disk refused for too long."""
         gc.collect()
         gc.freeze()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.stop)
         self._record((events.BrokerStarted(scitq.__version__),), "start")
         self._peers.expect(list(self._state.workers), self._clock.now)
         poller = zmq.Poller()

@@ -6,6 +6,7 @@ import logging
 import os
 import resource
 import secrets
+import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ def run(
     _raise_file_limit()
     with state_lock(state):
         broker = open_broker(Settings(state, bind, grace))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, broker.stop)
         log.info("broker of mesh %s listens at %s", broker.mesh, broker.endpoints)
         if ready_fd >= 0:
             os.write(ready_fd, broker.endpoints.encode() + b"\n")
@@ -73,12 +76,16 @@ def open_broker(settings: Settings) -> Broker:
     replay(journal, state)
     for note in journal.notes:
         log.warning("%s", note)
+    if not state.mesh:
+        mesh = uuid.UUID(bytes=secrets.token_bytes(16), version=4)
+        _append(state, journal, events.MeshCreated(str(mesh), 1))
     keys = server_keys(settings.state / "access")
-    _first_facts(settings, state, journal, keys.public)
     store = LogStore.open(settings.state / "logs")
     store.hold(log_pointers(state))
     state.released.clear()
-    return Broker(settings, state, journal, store, keys)
+    broker = Broker(settings, state, journal, store, keys)
+    _first_admin(settings, state, journal, keys.public, broker.endpoints)
+    return broker
 
 
 def replay(journal: Journal, state: State) -> None:
@@ -107,29 +114,28 @@ def log_pointers(state: State) -> Iterator[int]:
             yield from (end.pointer for end in slot.logs.values() if end.pointer >= 0)
 
 
-def _first_facts(settings: Settings, state: State, journal: Journal, server_key: str) -> None:
-    """Name a new mesh, and give its first admin a key."""
-    facts: list[events.Fact] = []
-    if not state.mesh:
-        facts.append(events.MeshCreated(str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)), 1))
+def _first_admin(settings: Settings, state: State, journal: Journal, server_key: str, address: str) -> None:
+    """Give a new mesh's first admin a key: the file first, so that a granted key is never one that nobody has."""
     path = settings.state / "access" / "admin.toml"
-    if "admin" not in state.access and not path.exists():
-        public, secret = zmq.curve_keypair()
-        address = next((bind for bind in settings.bind if bind.startswith("tcp://")), DEFAULT_BIND)
-        content = {
-            "name": "admin",
-            "role": "admin",
-            "address": address,
-            "server_key": server_key,
-            "public_key": public.decode(),
-            "secret_key": secret.decode(),
-        }
-        write_private(path, content)
-        facts.append(events.AccessGranted("admin", "admin", public.decode()))
-    if facts:
-        entry = Entry(time.time(), "first start", tuple(facts))
-        journal.append(events.encode([entry]))
-        apply(state, entry)
+    if "admin" in state.access or path.exists():
+        return
+    public, secret = zmq.curve_keypair()
+    content = {
+        "name": "admin",
+        "role": "admin",
+        "address": address if address.startswith("tcp://") else DEFAULT_BIND,
+        "server_key": server_key,
+        "public_key": public.decode(),
+        "secret_key": secret.decode(),
+    }
+    write_private(path, content)
+    _append(state, journal, events.AccessGranted("admin", "admin", public.decode()))
+
+
+def _append(state: State, journal: Journal, fact: events.Fact) -> None:
+    entry = Entry(time.time(), "first start", (fact,))
+    journal.append(events.encode([entry]))
+    apply(state, entry)
 
 
 _KNOWN = frozenset({"journal", "logs", "access", "run", "scratch", "broker.lock", "README.md"})

@@ -10,9 +10,10 @@ from scitq.broker.rules.orders import matches, selected
 from scitq.broker.state import BatchState, State, WorkerState
 from scitq.broker.tasks import Live, unpack_end
 from scitq.errors import NotFound, UsageError
-from scitq.model import ENDED, Attempt, Batch, Stream, Task, Worker
+from scitq.model import ENDED, MIB, Attempt, Batch, Stream, Task, Worker
 from scitq.wire import PAGE_LIMIT
 
+PAGE_BYTES = 2 * MIB
 SCAN_LIMIT = 50_000  # tasks looked at for one page: other peers wait meanwhile
 
 
@@ -112,18 +113,33 @@ def _page(state: State, message: wire.Tasks | wire.Attempts) -> tuple[list[int],
     select = message.select
     if select.ids is not None:
         ids = [task for task in selected(state, select) if task > message.after]
-        return ids[:limit], ids[limit - 1] if len(ids) > limit else None
+        page = ids[: _fitting(state, ids[:limit])]
+        return page, page[-1] if len(ids) > len(page) else None
     if select.batch is not None and select.batch not in state.batches:
         raise NotFound(f"there is no batch {select.batch}")
     found: list[int] = []
-    looked = 0
-    for task in state.tasks.ids(message.after):
-        looked += 1
+    size = 0
+    for looked, task in enumerate(state.tasks.ids(message.after), 1):
         if matches(state, task, select):
             found.append(task)
-        if len(found) >= limit or looked >= SCAN_LIMIT:
+            size += _size(state, task)
+        if len(found) >= limit or looked >= SCAN_LIMIT or size > PAGE_BYTES:
             return found, task
     return found, None
+
+
+def _size(state: State, task: int) -> int:
+    return len(state.tasks.packed(task)) + 512
+
+
+def _fitting(state: State, tasks: list[int]) -> int:
+    """How many of the tasks one page can hold; one at least."""
+    size = 0
+    for number, task in enumerate(tasks):
+        size += _size(state, task)
+        if size > PAGE_BYTES and number:
+            return number
+    return len(tasks)
 
 
 def attempts_of(state: State, task: int) -> Iterator[Attempt]:

@@ -155,12 +155,14 @@ def _suspended(state: State, verdicts: list[Verdict]) -> tuple[Ref, ...]:
     return tuple(
         verdict.ref
         for verdict in verdicts
-        if verdict.do == "keep" and state.batches[state.batch_of(verdict.ref.task)].stopped == "suspend"
+        if verdict.do == "keep"
+        and verdict.ref.task in state.tasks
+        and state.batches[state.batch_of(verdict.ref.task)].stopped == "suspend"
     )
 
 
 def _is_halted(state: State, ref: Ref) -> bool:
-    slot = state.tasks.slot(ref.task)
+    slot = state.tasks.slot(ref.task) if ref.task in state.tasks else None
     return type(slot) is Live and isinstance(slot.place, Held) and slot.place.halted
 
 
