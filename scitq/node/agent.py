@@ -9,16 +9,16 @@ import math
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import zmq
 
 from scitq import __version__, wire
-from scitq.errors import BadMessage, Refused, WrongKey, WrongVersion, from_code
+from scitq.errors import BadMessage, Unavailable, WrongKey, from_code
 from scitq.node.crew import Crew
 from scitq.node.environment import Environment
 from scitq.node.jobs import Jobs
-from scitq.node.link import Link
+from scitq.node.link import HANDSHAKE_FAILED, Link
 from scitq.node.probe import Machine
 from scitq.node.resources import Resources
 from scitq.node.say import say
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 BEAT = 5.0  # seconds, until the broker says otherwise
 SILENT_BEATS = 4  # without a word from the broker: the connection is made anew
-WELCOME = 20.0  # seconds to wait for a welcome once there is a connection
+SETTLE = 1.0  # seconds that keepers may take to say what has started, before `hello`
+WELCOME = 20.0  # seconds to wait for a welcome after `hello`
 LEAVE = 15.0  # seconds that a dismissed worker gives what it ends
 GOODBYE_MS = 500
 THREADS = 4
@@ -53,12 +54,12 @@ class Agent:
         self._signals, self._signalled = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._beat = BEAT
         self._hellos = 0
-        self._joined = False
+        self._stand: Literal["closed", "connecting", "settling", "greeted", "joined"] = "closed"
+        self._next = 0.0  # when this stand lasts no longer
         self._known = False  # the broker has welcomed us at least once
+        self._waited = False  # past the grace
         self._leaving = ""  # why, once we were dismissed
         self._leave_at = math.inf
-        self._open_at = 0.0
-        self._welcome_by = math.inf
         self._beat_at = 0.0
         self._heard_at = self._away_since = self._round_at = time.monotonic()
         self._jobs = self._take_over()
@@ -80,7 +81,7 @@ class Agent:
         """Serve until a signal or the broker ends it; the exit code.
 
         Raises:
-            WrongKey, WrongVersion, Refused: the broker does not want this worker.
+            ScitqError: the broker does not want this worker.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
@@ -92,7 +93,7 @@ class Agent:
                     say(f"dismissed: {self._leaving}")
                     return 0
                 if self._asked_to_stop():
-                    if self._joined:
+                    if self._stand == "joined":
                         self._link.send(wire.Bye())
                     return 0
         finally:
@@ -109,14 +110,14 @@ class Agent:
         if now - self._round_at > 2 * self._beat:  # it was this process that was away: hear first, judge then
             self._heard_at = now
         self._round_at = self._jobs.now = now
-        self._keep_connected(now)
         for frame in self._link.frames():
             self._receive(frame)
         self._jobs.hear()
         self._crew.finish()
+        self._keep_connected(now)
         self._jobs.dispatch()
         self._jobs.pool.flush()
-        if self._joined:
+        if self._stand == "joined":
             self._report(now)
         self._jobs.tidy()
         if not self._jobs.busy:
@@ -135,10 +136,10 @@ class Agent:
         if self._jobs.pool.pending:
             self._poller.poll(0)
             return
-        due = min(self._open_at, self._welcome_by, self._leave_at)
-        if self._joined:
+        due = min(self._next, self._leave_at)
+        if self._stand == "joined":
             due = min(due, self._beat_at, self._jobs.outbox.due(busy=self._jobs.busy))
-        elif self._jobs.may_start:
+        elif not self._waited:
             due = min(due, self._away_since + self._settings.grace)
         left = due - time.monotonic()
         self._poller.poll(max(0, math.ceil(left * 1000)) if left < self._beat else int(self._beat * 1000))
@@ -162,38 +163,48 @@ class Agent:
     # The connection
 
     def _keep_connected(self, now: float) -> None:
+        """The stands: closed -> connecting -> settling -> greeted -> joined, and back to closed from any of them.
+
+        From the moment that a `hello` can leave until its welcome nothing starts here: what it lists as not started
+        may be taken for given back.
+        """
         news = self._link.news()
-        if news & zmq.EVENT_HANDSHAKE_FAILED_AUTH and not self._known:
+        if news & HANDSHAKE_FAILED and not self._known:
             raise WrongKey(f"{self._settings.server.address} does not accept this worker's key")
-        if news & zmq.EVENT_HANDSHAKE_SUCCEEDED and not self._joined:
-            self._welcome_by = now + WELCOME
         if news & zmq.EVENT_DISCONNECTED:
             self._break("the connection ended", now)
-        elif self._joined and now > self._heard_at + SILENT_BEATS * self._beat:
-            self._break("it is silent", now)
-        elif now > self._welcome_by:
-            self._break("no welcome came", now)
-        if self._link.socket is None and now >= self._open_at:
-            self._greet()
-        if not self._joined and self._jobs.may_start and now > self._away_since + self._settings.grace:
-            say(f"the broker has been away for {self._settings.grace:g} s: nothing more is started until it is back")
+        elif news & zmq.EVENT_HANDSHAKE_SUCCEEDED and self._stand == "connecting":
+            self._stand, self._next = "settling", now + SETTLE
             self._jobs.withhold()
+        elif self._stand == "joined" and now > self._heard_at + SILENT_BEATS * self._beat:
+            self._break("it is silent", now)
+        elif self._stand == "greeted" and now > self._next:
+            self._break("no welcome came", now)
+        if self._stand == "settling" and (self._jobs.certain or now > self._next):
+            self._greet(now)
+        if self._stand == "closed" and now >= self._next:
+            self._stand, self._next = "connecting", math.inf
+            self._link.open()
+            self._watch()
+        if not self._waited and self._stand != "joined" and now > self._away_since + self._settings.grace:
+            self._waited = True
+            say(f"no broker for {self._settings.grace:g} s: nothing more is started until it is back")
+            self._jobs.withhold()
+        away = self._stand in ("closed", "connecting")
+        self._jobs.may_start = self._stand == "joined" or (away and not self._waited)
 
     def _break(self, why: str, now: float) -> None:
         """Let the connection go; a new one, with a fresh routing id, follows after a pause."""
-        if self._joined:
+        if self._stand == "joined":
             say(f"the broker is away ({why}); what runs goes on")
             self._away_since = now
-        self._joined = False
         self._link.close()
-        self._welcome_by = math.inf
-        self._open_at = now + self._link.pause()
+        self._stand, self._next = "closed", now + self._link.pause()
         self._watch()
 
-    def _greet(self) -> None:
-        """Open a connection and say who we are and what we hold."""
-        self._open_at = math.inf
-        self._link.open()
+    def _greet(self, now: float) -> None:
+        """Say who we are and what we hold."""
+        self._stand, self._next = "greeted", now + WELCOME
         self._jobs.outbox.greet()
         self._hellos += 1
         self._link.send(
@@ -216,7 +227,6 @@ class Agent:
                 ),
             )
         )
-        self._watch()
 
     def _take_over(self) -> Jobs:
         """The attempts of the present mesh, with what an earlier agent left of them."""
@@ -244,28 +254,27 @@ class Agent:
         hear = self._hear.get(type(message))
         if hear is None:
             say(f"the broker sent a message that is not for workers: {type(message).__name__}")
-        elif self._joined or isinstance(message, wire.Welcome | wire.Error | wire.Dismissed):
+        elif self._stand == "joined" or isinstance(message, wire.Welcome | wire.Error | wire.Dismissed):
             hear(message)
 
     def _on_welcome(self, welcome: wire.Welcome) -> None:
-        if welcome.id != self._hellos or self._joined:
+        if welcome.id != self._hellos or self._stand != "greeted":
             return
-        self._welcome_by = math.inf
         if welcome.mesh != self._scratch.mesh:
             self._change_mesh(welcome.mesh)
-            if not self._jobs.empty:
+            if not self._jobs.empty:  # it has to hear of them
                 self._link.close()
-                self._greet()  # again, with what is held of this mesh
+                self._stand, self._next = "closed", self._round_at
                 return
         name = welcome.worker or self._settings.name
         say(f"{'joined' if not self._known else 'back in'} mesh {welcome.mesh} as {name}")
-        self._joined = self._known = True
+        self._stand, self._next = "joined", math.inf
+        self._known, self._waited = True, False
         self._link.succeeded()
         if welcome.beat_seconds > 0:
             self._beat = welcome.beat_seconds
         self._beat_at = self._round_at + self._beat
         self._set(welcome.concurrency, welcome.prefetch)
-        self._jobs.may_start = True
         self._jobs.rejoin(welcome.verdicts, welcome.suspended)
 
     def _change_mesh(self, mesh: str) -> None:
@@ -286,7 +295,7 @@ class Agent:
     def _on_error(self, message: wire.Error) -> None:
         """A hello that is refused ends the agent, unless the broker only cannot answer now."""
         error = from_code(message.error.get("code", ""), message.error.get("message", "no reason given"))
-        if message.id == self._hellos and not self._joined and isinstance(error, WrongKey | WrongVersion | Refused):
+        if self._stand == "greeted" and message.id == self._hellos and not isinstance(error, Unavailable):
             raise error
         self._break(str(error), self._round_at)
 

@@ -56,6 +56,7 @@ class Job:
         "name",
         "packed",
         "phase",
+        "place",
         "problem",
         "ref",
         "spec",
@@ -74,6 +75,7 @@ class Job:
         self.packed = packed
         self.spec: Spec = unpack_spec(packed)
         self.phase: Phase = phase
+        self.place = 0  # first come, first served
         self.staged = Staged()
         self.started_at: float | None = None
         self.suspended = False

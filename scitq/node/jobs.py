@@ -30,13 +30,13 @@ SLOW_UPLOAD = 30.0  # seconds after which the broker is asked once more before t
 TERMINATE_GRACE = 10.0  # seconds from SIGTERM to SIGKILL
 AHEAD_SECONDS = 0.2  # of work that keepers may have queued, while tasks are known to be short
 AHEAD_LIMIT = 8  # orders queued per keeper, at most
+UNCERTAIN = ("handed", "asked", "withheld")
 
 
 class Jobs:
     """The attempts of one mesh in one scratch folder.
 
-    `now` is the monotonic time of the round; the agent sets it. `may_start`: false while the broker has been away
-    for longer than the grace.
+    `now` is the monotonic time of the round; the agent sets it, and whether orders `may_start` to leave.
     """
 
     def __init__(
@@ -60,7 +60,8 @@ class Jobs:
         self._resources = resources
         self._crew = crew
         self._jobs: dict[str, Job] = {}
-        self._ready: deque[Job] = deque()
+        self._places = 0
+        self._ready: deque[Job] = deque()  # in the order of their places
         self._ordered: set[str] = set()  # what keepers have, started or not
         self._discarded: list[Job] = []
         self._mean: float | None = None  # seconds that commands ran of late
@@ -94,7 +95,7 @@ class Jobs:
             except (msgspec.DecodeError, ScitqError) as problem:
                 say(f"the keepers hold attempt {held.name}, which this program cannot read: {problem}")
                 continue
-            self._jobs[job.name] = job
+            self._add(job)
             job.suspended = held.suspended
             if held.state in ("queued", "running"):
                 self._ordered.add(job.name)
@@ -106,7 +107,7 @@ class Jobs:
                 self._note_end(job, held.end)
                 over.append(job)
         for name, saved in self.outbox.load():
-            job = self._jobs.setdefault(name, adopted(saved.carried))
+            job = self._jobs.get(name) or self._add(adopted(saved.carried))
             job.phase = "ended"
             job.status = saved.end.outcome.status
             self.outbox.end(name, saved.end, self.now)
@@ -148,7 +149,7 @@ class Jobs:
             name = name_of(assignment.ref)
             if name in self._jobs:
                 continue
-            job = self._jobs[name] = Job(assignment.ref, bytes(assignment.spec))
+            job = self._add(Job(assignment.ref, bytes(assignment.spec)))
             spec = job.spec
             try:
                 owner = owner_of(spec)
@@ -212,8 +213,7 @@ class Jobs:
             self._advance(job, "drop")
 
     def withhold(self) -> None:
-        """Start nothing more that has not started."""
-        self.may_start = False
+        """Have keepers give back what has not started."""
         for name in list(self._ordered):
             self._advance(self._jobs[name], "withhold")
 
@@ -241,7 +241,7 @@ class Jobs:
                 self._ordered.discard(job.name)
                 self._advance(job, "returned")
                 if job.phase == "ready":
-                    self._ready.appendleft(job)
+                    self._ready = deque(sorted([job, *self._ready], key=lambda job: job.place))
             elif isinstance(event, orders.AlreadyStarted):
                 self._advance(job, "too_late")
             else:
@@ -274,6 +274,11 @@ class Jobs:
         self._discarded.clear()
 
     @property
+    def certain(self) -> bool:
+        """Whether it is known of everything that keepers have whether it has started."""
+        return not any(self._jobs[name].phase in UNCERTAIN for name in self._ordered)
+
+    @property
     def busy(self) -> bool:
         """Whether more work is queued here than keepers carry out now."""
         return bool(self._ready) or len(self._ordered) > self.pool.limit
@@ -286,6 +291,12 @@ class Jobs:
     def close(self) -> None:
         """Let go: keepers keep what runs, the disk what has ended."""
         self.pool.close()
+
+    def _add(self, job: Job) -> Job:
+        self._places += 1
+        job.place = self._places
+        self._jobs[job.name] = job
+        return job
 
     def _advance(self, job: Job, event: Event) -> None:
         try:

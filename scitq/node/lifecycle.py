@@ -186,9 +186,9 @@ MOVES: dict[Phase, dict[Event, tuple[Phase, tuple[Do, ...]]]] = {
 HELD_AS: dict[Phase, Literal["staged", "running", "uploading", "ended"]] = {
     "staging": "staged",
     "ready": "staged",
-    "handed": "staged",
-    "asked": "staged",
-    "withheld": "staged",
+    "handed": "running",  # perhaps: it cannot be given back without asking its keeper
+    "asked": "running",
+    "withheld": "running",
     "running": "running",
     "halting": "running",
     "confirming": "uploading",

@@ -13,13 +13,8 @@ HEARTBEAT_MS = 5_000
 BACKOFF = 0.1  # seconds after the first failure; doubled after each, up to
 BACKOFF_LIMIT = 5.0
 
-_WATCHED = (
-    zmq.EVENT_HANDSHAKE_SUCCEEDED
-    | zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-)
+HANDSHAKE_FAILED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+_WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILED
 
 
 class Link:
@@ -28,7 +23,6 @@ class Link:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._context = zmq.Context()
-        self._poller = zmq.Poller()
         self.socket: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
         self._failures = 0
