@@ -266,12 +266,16 @@ def expand(array: Array, row: int) -> Spec:
 
 
 def _fill(word: Word, values: Mapping[str, Word]) -> Word:
-    if isinstance(word, bytes):
+    if isinstance(word, bytes) or "{" not in word:
         return word
     whole = _PLACEHOLDER.fullmatch(word)
     if whole and whole[1] in values:
         return values[whole[1]]
-    return _text(word, values)
+    raw = _text(word, values).encode(errors="surrogateescape")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _text(text: str, values: Mapping[str, Word]) -> str:

@@ -86,7 +86,15 @@ def _check_array(state: State, array: Array) -> None:
             raise UsageError(f"column {name} has {len(column)} values for {array.count} tasks")
         if not all(type(value) in (str, bytes, int) for value in column):
             raise UsageError(f"column {name} may hold texts and whole numbers")
+        if any(type(value) is bytes for value in column) and any(f"{{{name}}}" in text for text in _texts(array)):
+            raise UsageError(f"column {name} holds bytes that are no text: only words of command and env may be so")
     check_spec(state, expand(array, 0))
+
+
+def _texts(array: Array) -> tuple[str, ...]:
+    """What of a template must be text in every row."""
+    template = array.template
+    return (template.name, template.output, *template.inputs, *template.resources)
 
 
 def check_spec(state: State, spec: Spec) -> None:
