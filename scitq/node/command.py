@@ -69,9 +69,9 @@ class Command:
         """
         try:
             os.chdir(self.folder)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             folder = os.fsdecode(self.folder)
-            raise CannotStartError(f"cannot enter the task's folder {folder}: {error.strerror}") from None
+            raise CannotStartError(f"cannot enter the task's folder {folder}: {error}") from None
         os.umask(self.umask)
         self.env[b"SCITQ_ATTEMPT"] = self.mark
         self._kills_before = self._kills.count()

@@ -14,6 +14,7 @@ the other; the newest agent to connect is the one listened to, after all that it
 Few imports: it starts in a blink and every worker has several.
 """
 
+import contextlib
 import ctypes
 import math
 import os
@@ -370,7 +371,9 @@ def _child_signals() -> int:
 
 
 def _log(text: str) -> None:
-    print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), f"keeper {os.getpid()}: {text}", flush=True)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with contextlib.suppress(OSError):  # a full disk is what most lines are about
+        os.write(2, f"{stamp} keeper {os.getpid()}: {text}\n".encode())
 
 
 def main(words: list[str]) -> None:

@@ -276,7 +276,7 @@ class KeeperPool:
     def _on_returned(self, line: Line, message: list[Any]) -> None:
         name = message[1]
         order = line.queue.pop(name, None)
-        del self._homes[name]
+        self._homes.pop(name, None)
         if name in self._moving and order is not None:
             self._moving.discard(name)
             self.start(order)

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgpack
 
-import scitq
 from scitq.node.orders import Held, Order, Started, ended
 
 _PATIENCE = 5.0  # seconds for a living keeper to answer, or a dying one to be gone
@@ -138,7 +137,7 @@ def open_keeper(folder: Path, outbox: Path, number: int, linger: float) -> Line:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=Path(scitq.__file__).parents[1],  # first on its path: the keeper's scitq is the agent's
+                cwd=Path(__file__).parents[2],  # first on its path: the keeper's scitq is the agent's
                 pass_fds=(listener.fileno(), lock),
                 start_new_session=True,
             )

@@ -74,6 +74,8 @@ class LiveOutput(Struct, frozen=True):
 class Ended(Struct, frozen=True):
     """The command is over and nothing of it is left running; repeated until acknowledged.
 
+    (Once more even after that, when its keeper dies before it cut its records: acknowledge it again.)
+
     Exactly one of `code`, `signal`, `problem` tells how: `problem` is the reason why it never started. `cause` is
     what was given with a kill or terminate order, or "timeout"; a command may have ended by itself all the same.
     `wall` times are UTC; `seconds` ran by monotonic clock without `suspended`; `max_rss` is None when it was below

@@ -44,6 +44,8 @@ def spawn(argv: list[bytes], env: dict[bytes, bytes], out: int, err: int, uid: i
         )
     except OSError as error:
         raise CannotStartError(_reason(error, path, argv, uid, gid)) from None
+    except (ValueError, OverflowError) as error:  # a zero byte in a word, a variable's name with `=`, a uid of no use
+        raise CannotStartError(f"cannot start {_quoted(path)}: {error}") from None
 
 
 def find(argv: list[bytes], env: dict[bytes, bytes]) -> bytes:

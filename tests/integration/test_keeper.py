@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scitq.node.orders import AlreadyStarted, Ended, LiveOutput, Output, Refused, Returned, Started
+from scitq.node.remains import Traces, boot_id, find
 from tests.integration.keeping import Agent, alive, stopped, until
 
 
@@ -174,6 +175,14 @@ def test_kill_reaches_every_descendant_and_tells_its_cause(agent: Agent) -> None
     end = agent.end("1.1")
     assert (end.signal, end.cause, end.oom) == (9, "cancel", False)
     assert not any(map(alive, left))
+
+
+def test_kill_wins_over_those_who_fork_away(agent: Agent) -> None:
+    agent.shell("1.1", "echo $$; for n in $(seq 300); do setsid sleep 60 & (setsid sleep 60 &) done; wait")
+    pids(agent, "1.1", 1)
+    agent.pool.kill("1.1", "cancel")
+    assert agent.end("1.1").signal == 9
+    assert find(Traces(mark=b"mesh/1.1", boot=boot_id(), session=0)) == []
 
 
 def test_terminate_asks_first_and_kills_after_its_grace(agent: Agent) -> None:

@@ -1,13 +1,14 @@
 """What remains true when the agent, a keeper or both die."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from scitq.node.orders import Ended, Lost, Returned, Started
+from scitq.node.orders import Ended, Lost, Refused, Returned, Started
 from tests.integration.keeping import Agent, alive, keeper_pid, until
 
 AGENT = """
@@ -190,6 +191,29 @@ def test_an_agent_that_does_not_read_stops_no_task(tmp_path: Path) -> None:
     agent.pool.acknowledge("1.1")
     agent.pool.close()
     gone(tmp_path)
+
+
+def test_a_disk_that_refuses_records_delays_the_end_and_starts_nothing(tmp_path: Path) -> None:
+    agent = Agent(tmp_path)
+    agent.shell("1.1", "until [ -e go ]; do sleep 0.02; done; exit 3")
+    main = agent.started("1.1").pid
+    keeper = keeper_pid(main)
+    _, hard = resource.prlimit(keeper, resource.RLIMIT_FSIZE)
+    size = (tmp_path / "keepers" / "0.records").stat().st_size
+    resource.prlimit(keeper, resource.RLIMIT_FSIZE, (size + 1, hard))
+    (tmp_path / "go").touch()
+    until(lambda: not Path(f"/proc/{main}").exists())
+    newer = Agent(tmp_path)
+    assert [(one.name, one.state) for one in newer.held] == [("1.1", "running")]
+    resource.prlimit(keeper, resource.RLIMIT_FSIZE, (hard, hard))
+    assert newer.end("1.1").code == 3
+    resource.prlimit(keeper, resource.RLIMIT_FSIZE, (0, hard))
+    newer.run("2.1", "touch", "ran")
+    assert "cannot be recorded" in newer.wait(Refused, "2.1").reason
+    assert not (tmp_path / "ran").exists()
+    newer.pool.acknowledge("1.1")
+    newer.pool.close()
+    agent.pool.close()
 
 
 def test_a_folder_removed_under_the_keeper_ends_clearly(tmp_path: Path) -> None:

@@ -47,5 +47,10 @@ def test_words_that_are_no_text_are_shown_all_the_same() -> None:
     assert r"\xff" in refusal([b"no\xffsuch"])
 
 
+def test_what_the_kernel_cannot_take_is_refused() -> None:
+    assert "embedded null byte" in refusal([b"/bin/true", b"a\0b"])
+    assert "too long" in refusal([b"/bin/true", b"x" * (1 << 20)])
+
+
 def test_an_empty_command_is_refused() -> None:
     assert refusal([]).startswith("the command is empty")
