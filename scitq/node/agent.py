@@ -88,11 +88,11 @@ class Agent:
         woken = signal.set_wakeup_fd(self._signalled)
         try:
             while True:
-                self._round()
+                readable = self._round()
                 if self._leaving and (self._jobs.empty or self._round_at >= self._leave_at):
                     say(f"dismissed: {self._leaving}")
                     return 0
-                if self._asked_to_stop():
+                if self._signals in readable:
                     if self._stand == "joined":
                         self._link.send(wire.Bye())
                     return 0
@@ -104,17 +104,19 @@ class Agent:
 
     # The round
 
-    def _round(self) -> None:
-        self._wait()
+    def _round(self) -> set[object]:
+        readable = self._wait()
         now = time.monotonic()
         if now - self._round_at > 2 * self._beat:  # it was this process that was away: hear first, judge then
             self._heard_at = now
         self._round_at = self._jobs.now = now
-        for frame in self._link.frames():
-            self._receive(frame)
+        if self._link.socket in readable:
+            for frame in self._link.frames():
+                self._receive(frame)
         self._jobs.hear()
-        self._crew.finish()
-        self._keep_connected(now)
+        if self._crew.fileno() in readable:
+            self._crew.finish()
+        self._keep_connected(self._link.news() if self._link.watch in readable else 0, now)
         self._jobs.dispatch()
         self._jobs.pool.flush()
         if self._stand == "joined":
@@ -122,6 +124,7 @@ class Agent:
         self._jobs.tidy()
         if not self._jobs.busy:
             self._jobs.pool.flush()
+        return readable
 
     def _report(self, now: float) -> None:
         if now >= self._jobs.outbox.due(busy=self._jobs.busy):
@@ -131,18 +134,18 @@ class Agent:
             self._beat_at = now + self._beat
             self._link.send(wire.Beat())
 
-    def _wait(self) -> None:
-        """Sleep until something is to be read or due."""
+    def _wait(self) -> set[object]:
+        """Sleep until something is to be read or due; what can be read."""
         if self._jobs.pool.pending:
-            self._poller.poll(0)
-            return
+            return {one for one, _ in self._poller.poll(0)}
         due = min(self._next, self._leave_at)
         if self._stand == "joined":
             due = min(due, self._beat_at, self._jobs.outbox.due(busy=self._jobs.busy))
         elif not self._waited:
             due = min(due, self._away_since + self._settings.grace)
         left = due - time.monotonic()
-        self._poller.poll(max(0, math.ceil(left * 1000)) if left < self._beat else int(self._beat * 1000))
+        patience = max(0, math.ceil(left * 1000)) if left < self._beat else int(self._beat * 1000)
+        return {one for one, _ in self._poller.poll(patience)}
 
     def _watch(self) -> None:
         """Have the poll look at what there is to look at now."""
@@ -154,21 +157,14 @@ class Agent:
         if self._link.watch is not None:
             self._poller.register(self._link.watch, zmq.POLLIN)
 
-    def _asked_to_stop(self) -> bool:
-        try:
-            return bool(os.read(self._signals, 64))
-        except BlockingIOError:
-            return False
-
     # The connection
 
-    def _keep_connected(self, now: float) -> None:
+    def _keep_connected(self, news: int, now: float) -> None:
         """The stands: closed -> connecting -> settling -> greeted -> joined, and back to closed from any of them.
 
         From the moment that a `hello` can leave until its welcome nothing starts here: what it lists as not started
         may be taken for given back.
         """
-        news = self._link.news()
         if news & HANDSHAKE_FAILED and not self._known:
             raise WrongKey(f"{self._settings.server.address} does not accept this worker's key")
         if news & zmq.EVENT_DISCONNECTED:
