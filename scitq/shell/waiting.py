@@ -43,11 +43,19 @@ def attend(client: "Client", task: int, *, silent: bool) -> "Change | Ended":
     copied, last = 0, None
     for last in client.changes([task]):
         if not silent and last.status in _WRITING and last.attempt > copied:
+            for attempt in _attempts(client, task, copied, last.attempt):
+                copy(client.output_parts(task, follow=True, attempt=attempt))
             copied = last.attempt
-            copy(client.output_parts(task, follow=True, attempt=copied))
     if last is None or last.status not in ENDED:
         raise NotFound(f"task {task} was deleted while it was waited for")
     return last
+
+
+def _attempts(client: "Client", task: int, after: int, upto: int) -> "Iterable[int]":
+    """The attempts whose output comes next; short ones may have passed without a change that told of them."""
+    if upto == after + 1:
+        return [upto]
+    return [each.attempt for each in client.attempts([task]) if after < each.attempt <= upto]
 
 
 def _followed(client: "Client", found: dict[str, Any]) -> "Iterable[Change | Ended]":
