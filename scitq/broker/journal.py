@@ -151,18 +151,21 @@ class Journal:
         return self._sealed
 
     def adopt_snapshot(self) -> bool:
-        """Take up the snapshot that a fold left, remove what it stands for; False when there is none."""
-        snapshots = segments.listing(self._folder, Kind.SNAPSHOT)
-        newest = max(snapshots, default=0)
-        if newest <= self._base:
-            return False
-        segments.read_header(snapshots[newest], Kind.SNAPSHOT)
-        self._base = newest
+        """Take up the snapshot that a fold left, remove what it stands for; False when there is none.
+
+        Trouble with the disk is no failure here: it is said in `notes`, and all that was appended stands.
+        """
         try:
+            snapshots = segments.listing(self._folder, Kind.SNAPSHOT)
+            newest = max(snapshots, default=0)
+            if newest <= self._base:
+                return False
+            segments.read_header(snapshots[newest], Kind.SNAPSHOT)
+            self._base = newest
             self._remove_covered()
-        except OSError as error:
-            # As sound as before, only larger: the next snapshot or start removes them.
-            self.notes.append(f"segments that {snapshots[newest]} stands for were not removed: {error}")
+        except (OSError, segments.JournalDamaged) as problem:
+            # As sound as before, only larger: the next snapshot or start removes what is left.
+            self.notes.append(f"the compaction of {self._folder} was not taken up in full: {problem}")
         self.provision()
         return True
 

@@ -13,7 +13,7 @@ from scitq.broker.compaction import fold
 from scitq.broker.frames import HEADER_BYTES
 from scitq.broker.log_records import Stream
 from scitq.broker.logs import LogStore
-from scitq.broker.segments import JournalDamaged
+from scitq.broker.segments import JournalDamaged, Source, read_chain
 from tests.journal.kit import flip, last_segment, start, write
 
 
@@ -55,7 +55,26 @@ def test_a_compaction_in_the_middle_of_a_copy(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr(backups, "_copy", copy)
     backup(tmp_path / "live", tmp_path / "copy")
+    left = [path.name for path in (tmp_path / "live").glob("0*")]
+    assert {path.name for path in (tmp_path / "copy").iterdir()} == set(left)
     assert start(tmp_path / "copy")[1] == [b"%04d" % number * 100 for number in range(40)]
+
+
+def test_frames_appended_while_the_last_segment_is_read_are_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = write(tmp_path / "live", [b"one"])
+    real = Source._frames_lie_behind
+    later = [[b"two", b"three"], [b"four", b"five", b"six"]]
+
+    def meanwhile(source: Source) -> bool:
+        for body in later.pop(0) if later else []:
+            journal.append(body)
+        return real(source)
+
+    monkeypatch.setattr(Source, "_frames_lie_behind", meanwhile)
+    bodies = [frame.body for frame in read_chain(tmp_path / "live").frames()]
+    assert bodies == [b"one", b"two", b"three", b"four", b"five", b"six"]
 
 
 def _broker(folder: Path, told: Connection) -> None:

@@ -203,6 +203,46 @@ def test_a_snapshot_that_is_not_whole_is_never_believed(tmp_path: Path) -> None:
     assert start(tmp_path)[1][:3] == [b"a", b"bb", b"ccc"]
 
 
+def test_a_snapshot_of_another_journal_is_not_believed(tmp_path: Path) -> None:
+    for name, bodies in (("own", BODIES), ("other", [b"longer" * 100, *BODIES])):
+        journal = write(tmp_path / name, bodies)
+        fold(tmp_path / name, 3, same)
+        journal.adopt_snapshot()
+    other = (tmp_path / "other" / "00000003.snapshot").read_bytes()
+    (tmp_path / "own" / "00000003.snapshot").write_bytes(other)
+    with pytest.raises(JournalDamaged, match="does not follow"):
+        Journal.open(tmp_path / "own")
+
+
+def test_a_newer_segment_is_refused_even_where_a_snapshot_stands_for_it(tmp_path: Path) -> None:
+    write(tmp_path, BODIES)
+    fold(tmp_path, 3, same)
+    path = tmp_path / "00000002.journal"
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, 8, 2)
+    struct.pack_into("<I", data, HEADER_BYTES - 4, zlib.crc32(data[: HEADER_BYTES - 4]))
+    path.write_bytes(data)
+    with pytest.raises(JournalNewer):
+        Journal.open(tmp_path)
+
+
+def test_trouble_while_a_snapshot_is_taken_up_is_said_and_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = write(tmp_path, BODIES)
+    fold(tmp_path, 3, same)
+
+    def fails(path: Path) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", fails)
+        journal.adopt_snapshot()
+    assert "Read-only file system" in journal.notes[-1]
+    journal.append(b"after")
+    assert start(tmp_path)[1] == [*BODIES, b"after"]
+
+
 def test_a_newer_snapshot_is_refused(tmp_path: Path) -> None:
     journal = write(tmp_path, BODIES)
     fold(tmp_path, 3, same)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scitq.broker import segments
 from scitq.broker.frames import FRAME_BYTES, HEADER_BYTES
 from scitq.broker.journal import Journal
 from scitq.broker.segments import JournalDamaged, JournalNewer, read_chain
@@ -95,6 +96,17 @@ def test_a_later_frame_is_found_far_behind_the_damage(tmp_path: Path) -> None:
     for body in (b"one", bytes(9 << 20), b"three"):
         journal.append(body)
     flip(last_segment(tmp_path), HEADER_BYTES + 1 + FRAME_BYTES)
+    with pytest.raises(JournalDamaged, match="frame 1"):
+        start(tmp_path)
+
+
+@pytest.mark.parametrize("piece", range(FRAME_BYTES, 2 * FRAME_BYTES + 10))
+def test_a_later_frame_is_found_wherever_the_pieces_read_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piece: int
+) -> None:
+    write(tmp_path, BODIES[:2])
+    flip(last_segment(tmp_path), HEADER_BYTES + FRAME_BYTES)
+    monkeypatch.setattr(segments, "_SURVEY", piece)
     with pytest.raises(JournalDamaged, match="frame 1"):
         start(tmp_path)
 

@@ -61,6 +61,27 @@ def test_a_failure_is_raised_and_that_file_is_never_synced_again(tmp_path: Path,
     assert start(tmp_path)[1] == [b"one", b"two", b"three", b"four"]
 
 
+def test_a_segment_is_on_disk_before_it_is_named_and_its_name_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = write(tmp_path, [b"one"])
+    steps: list[str] = []
+    real_fsync, real_rename = os.fsync, os.rename
+
+    def fsync(fd: int) -> None:
+        steps.append("sync " + Path(os.readlink(f"/proc/self/fd/{fd}")).name)
+        real_fsync(fd)
+
+    def rename(source: Path, target: Path) -> None:
+        steps.append("name " + target.name)
+        real_rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "rename", rename)
+    journal.recover([b"two"])
+    assert steps == ["sync 00000002.journal.tmp", "name 00000002.journal", f"sync {tmp_path.name}"]
+
+
 def test_what_a_failed_sync_left_in_the_file_is_neither_damage_nor_replayed(tmp_path: Path, disk: Disk) -> None:
     journal = write(tmp_path, [b"one"])
     disk.failing = {"fdatasync"}
@@ -230,6 +251,18 @@ def test_provision_says_when_there_is_room_again(small_disk: Path) -> None:
     others.unlink()
     assert reserve.keep(small_disk, reserve.SEGMENT, MIB)
     assert reserve.held(small_disk, reserve.SEGMENT) == MIB
+
+
+def test_a_reserve_that_does_not_fit_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reserve.keep(tmp_path, reserve.SEGMENT, 4096)
+
+    def fills_the_disk(fd: int, offset: int, size: int) -> None:
+        os.ftruncate(fd, size // 2)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", fills_the_disk)
+    assert not reserve.keep(tmp_path, reserve.SEGMENT, MIB)
+    assert reserve.held(tmp_path, reserve.SEGMENT) == 4096
 
 
 def _append_under_a_limit(folder: Path, told: Connection) -> None:

@@ -342,9 +342,15 @@ class TestRoom:
             store.release(pointer)
         store.reclaim()
         assert whole(store, last) == b"x" * 500 + b"y" * 500
+        fills = store.append(None, Stream(5, 1, 0), 0, b"z" * 300)
+        store.append(None, Stream(6, 1, 0), 0, b"z" * 300)
+        sync(store)
+        store.release(fills)
+        store.reclaim()
+        assert whole(store, last) == b"x" * 500 + b"y" * 500
         store.release(last)
         store.reclaim()
-        assert log_files(tmp_path) == ["00000005.log"]
+        assert log_files(tmp_path) == ["00000006.log"]
 
     def test_counts_are_made_again_from_the_pointers_alone(self, tmp_path: Path) -> None:
         store = LogStore.open(tmp_path, file_bytes=1000)
