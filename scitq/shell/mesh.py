@@ -35,7 +35,7 @@ class Part(NamedTuple):
 
     name: str
     lock: Path  # held by it as long as it lives
-    pid: Path  # the broker tells it in its lock, of the worker it is noted when it is started
+    pid: Path  # each tells it in its lock; which worker is the mesh's own is noted when it is started
     log: Path
 
 
@@ -68,6 +68,8 @@ def ensure(paths: LocalPaths, say: Say, option: str = "") -> None:
                 f" `scitq down{option}` stops it"
             )
             _start_broker(broker, paths)
+            if _is_held(worker.lock) and _is_ours(worker):  # it outlived the broker, and finds the new one itself
+                _await_worker(worker, paths)
         if not _is_held(worker.lock):
             _start_worker(worker, paths)
 
@@ -141,22 +143,42 @@ def _start_broker(part: Part, paths: LocalPaths) -> None:
 
 
 def _start_worker(part: Part, paths: LocalPaths) -> None:
-    """Start it, and wait until the broker knows it: what is launched next finds a worker."""
-    from scitq.client import Client
     from scitq.node.probe import probe
 
     words = ["scitq", "node", "--server", paths.address, "--scratch", str(paths.scratch)]
     words += ["--batch", EVERY_BATCH, "--concurrency", str(probe().cpus)]
+    process = _spawn(part, words)
+    part.pid.write_text(f"{process.pid}\n", encoding="ascii")
+    if not _await_worker(part, paths, process):
+        raise Unavailable(f"the worker has not joined after {START_SECONDS:g} s: {_last_line(part)}")
+
+
+def _await_worker(part: Part, paths: LocalPaths, process: "Popen[bytes] | None" = None) -> bool:
+    """Wait until the worker has its lock and the broker knows it: what is launched next finds it.
+
+    That a worker is online proves no lock: its predecessor, if killed, is online too until the broker misses it.
+    """
+    from scitq.client import Client
+
     with Client(Server(address=paths.address, local=True)) as client:
-        process = _spawn(part, words)
-        part.pid.write_text(f"{process.pid}\n", encoding="ascii")
         deadline = time.monotonic() + START_SECONDS
-        while not any(worker.status == "online" and worker.batch == EVERY_BATCH for worker in client.workers()):
-            if process.poll() is not None:
+        while not (
+            _is_ours(part)
+            and any(worker.status == "online" and worker.batch == EVERY_BATCH for worker in client.workers())
+        ):
+            if process is not None and process.poll() is not None:
                 raise ScitqError(f"the worker did not start: {_last_line(part)}")
             if time.monotonic() > deadline:
-                raise Unavailable(f"the worker has not joined after {START_SECONDS:g} s: {_last_line(part)}")
+                return False
             time.sleep(_JOIN_POLL_SECONDS)
+    return True
+
+
+def _is_ours(part: Part) -> bool:
+    """Whether the one that was started here took the lock last."""
+    with suppress(FileNotFoundError):
+        return part.lock.read_bytes() == part.pid.read_bytes()
+    return False
 
 
 def _spawn(part: Part, words: list[str], keep: int | None = None) -> "Popen[bytes]":

@@ -7,7 +7,7 @@ from scitq.config import local_paths, resolve
 from scitq.errors import UsageError
 from scitq.shell import values
 from scitq.shell.connect import STATE
-from scitq.shell.tree import Argument, Command, Option
+from scitq.shell.tree import Argument, Command, Kind, Option
 
 
 def node(given: Namespace) -> int:
@@ -52,6 +52,6 @@ NODE = Command(
     ),
     (
         Argument("at", "the server too", values.SERVER, "?"),
-        Argument("tasks", "the concurrency too", values.POSITIVE, "?"),
+        Argument("tasks", "the concurrency too", Kind("CONCURRENCY", values.POSITIVE.parse), "?"),
     ),
 )
