@@ -13,7 +13,7 @@ from msgspec import Struct
 from scitq.broker import events
 from scitq.broker.events import Entry, Result
 from scitq.broker.intervals import members
-from scitq.broker.moves import check_move
+from scitq.broker.moves import IllegalMove, check_move
 from scitq.broker.state import Part, State, WorkerState
 from scitq.broker.tasks import (
     PENDING,
@@ -45,7 +45,12 @@ def apply(state: State, entry: Entry) -> None:
 
 
 def live_task(state: State, task: int) -> Live:
-    """The live task, made from an untouched pending one."""
+    """The live task, made from an untouched pending one; IllegalMove when it has ended or is none."""
+    if task not in state.tasks:
+        raise IllegalMove(f"there is no task {task}")
+    slot = state.tasks.slot(task)
+    if type(slot) is bytes:
+        raise IllegalMove(f"task {task} has ended: {unpack_end(slot)}")
     live = state.tasks.touch(task)
     state.batches[live.batch].live[task] = live
     return live
@@ -242,14 +247,17 @@ def edit(state: State, task: int, changes: Changes) -> None:
         if pending:
             new.queue(live.priority).add(task, task)
     state.tasks.edited[task] = pack_spec(edited)
+    slot = state.tasks.slot(task)
+    if type(slot) is Live:
+        slot.barred = slot.attempt
 
 
 def _cancelled(state: State, event: events.Cancelled, at: float) -> None:
     untouched = pack_end(EndRecord(events.RESULTS.index("cancelled"), 0, 0, 0, (), event.reason))
     for task in members(event.tasks):
         slot = state.tasks.slot(task)
-        if type(slot) is Live:
-            end(state, slot, "cancelled", event.reason)
+        if slot is not None:
+            end(state, live_task(state, task), "cancelled", event.reason)
             continue
         group = state.tasks.submission(task).group(task)
         batch = state.batches[group.batch]
@@ -262,11 +270,13 @@ def _cancelled(state: State, event: events.Cancelled, at: float) -> None:
 def _relaunched(state: State, event: events.Relaunched, at: float) -> None:
     for task in members(event.tasks):
         packed = state.tasks.slot(task)
-        assert type(packed) is bytes, f"task {task} has not ended"
+        if type(packed) is not bytes:
+            live = live_task(state, task)
+            raise IllegalMove(f"task {task} has not ended: {live.story()}")
         record = unpack_end(packed)
         spec = state.tasks.spec(task)
         live = Live(task, spec.batch, spec.priority)
-        live.attempt, live.past = record.attempt, record.past
+        live.attempt, live.barred, live.past = record.attempt, record.attempt, record.past
         batch = state.batch(spec.batch)
         batch.counts[events.RESULTS[record.status]] -= 1
         batch.counts["pending"] += 1
@@ -285,6 +295,8 @@ def _deleted(state: State, event: events.Deleted, at: float) -> None:
         status = state.status_of(task)
         batch = state.batches[state.batch_of(task)]
         if type(slot) is Live:
+            if slot.held is not None:
+                raise IllegalMove(f"task {task} is with a worker: {slot.story()}")
             past = slot.past
             _forget_waiting(state, slot)
         else:
@@ -331,9 +343,8 @@ def _assigned(state: State, event: events.Assigned, at: float) -> None:
     worker = state.workers[event.worker]
     for task in event.tasks:
         live = live_task(state, task)
+        move(state, live, Held(worker.number, live.attempt + 1, state.epoch, "assigned", at))
         live.attempt += 1
-        live.logs = {}
-        move(state, live, Held(worker.number, live.attempt, state.epoch, "assigned", at))
         worker.held[task] = live
     recount(state, worker)
 
@@ -343,31 +354,41 @@ def _asked(state: State, event: events.Asked, at: float) -> None:
         live = live_task(state, task)
         place = live.place
         if isinstance(place, Returning):  # asked again: the later intent counts
-            live.place = place._replace(intent=event.intent, changes=event.changes)
+            live.place = place._replace(intent=event.intent, changes=event.changes, standby=event.standby)
             continue
-        assert isinstance(place, Held), live.story()
+        check_move(task, place.status, "returning", live.story())
+        assert isinstance(place, Held)
         move(state, live, Returning(place, event.intent, event.changes, event.standby))
 
 
 def _queued_again(state: State, event: events.Returned | events.Requeued, at: float) -> None:
     for task in event.tasks:
         live = live_task(state, task)
+        held = live.held
+        check_move(task, live.place.status, "pending", live.story())
         _release(state, live)
+        if type(event) is events.Requeued:
+            live.let_go = held
+        state.released += [log.pointer for log in live.logs.values() if log.pointer >= 0]
+        live.logs = {}
         move(state, live, PENDING)
 
 
 def _kept(state: State, event: events.Kept, at: float) -> None:
     for task in event.tasks:
         live = live_task(state, task)
-        if isinstance(live.place, Returning):
-            move(state, live, live.place.held)
+        held = live.held
+        check_move(task, live.place.status, held.status if held else "assigned", live.story())
+        assert held is not None
+        move(state, live, held)
 
 
 def _entered(state: State, event: events.Entered, at: float) -> None:
     for task, when in zip(event.tasks, event.times, strict=True):
         live = live_task(state, task)
         held = live.held
-        assert held is not None, live.story()
+        if held is None:
+            raise IllegalMove(f"task {task} is with no worker: {live.story()}")
         started = when if event.phase == "running" else held.started_at
         now = held._replace(status=event.phase, started_at=started)
         if isinstance(live.place, Returning) and event.phase == "staging":
@@ -379,14 +400,18 @@ def _entered(state: State, event: events.Entered, at: float) -> None:
 def _halt_asked(state: State, event: events.HaltAsked, at: float) -> None:
     for task in event.tasks:
         live = live_task(state, task)
-        assert isinstance(live.place, Held), live.story()
+        if not isinstance(live.place, Held):
+            raise IllegalMove(f"task {task} cannot be halted: {live.story()}")
         live.place = live.place._replace(halted=True)
 
 
 def _ended(state: State, event: events.Ended, at: float) -> None:
     live, result = live_task(state, event.task), event.result
-    worker = _release(state, live)
     status = events.RESULTS[result.status]
+    check_move(live.id, live.place.status, "pending" if event.again else status, live.story())
+    if live.held is None:
+        raise IllegalMove(f"task {live.id} is with no worker: {live.story()}")
+    worker = _release(state, live)
     if worker is not None:
         _measure(worker, status, result)
         recount(state, worker)
@@ -416,17 +441,21 @@ def _measure(worker: WorkerState, status: str, result: Result) -> None:
 
 def _reinstated(state: State, event: events.Reinstated, at: float) -> None:
     live, worker = live_task(state, event.task), state.workers[event.worker]
-    earlier = next(result for result in live.past if result.attempt == event.attempt)
-    live.past = tuple(result for result in live.past if result is not earlier)
-    live.losses -= 1
-    live.logs = {stream: LogEnd(log.head, -1 if log.pointer is None else log.pointer)
-                 for stream, log in ((0, earlier.stdout), (1, earlier.stderr)) if log is not None}  # fmt: skip
-    started = None if earlier.started_ms is None else earlier.assigned_at + earlier.started_ms / 1000
-    move(
-        state,
-        live,
-        Held(worker.number, event.attempt, event.epoch, event.phase, earlier.assigned_at, started),
-    )
+    check_move(live.id, live.place.status, event.phase, live.story())
+    earlier = next((result for result in live.past if result.attempt == event.attempt), None)
+    if earlier is not None:
+        assigned_at = earlier.assigned_at
+        started = None if earlier.started_ms is None else assigned_at + earlier.started_ms / 1000
+        live.past = tuple(result for result in live.past if result is not earlier)
+        live.losses -= 1
+        logs = ((0, earlier.stdout), (1, earlier.stderr))
+        live.logs = {stream: LogEnd(log.head, -1 if log.pointer is None else log.pointer, refused=log.note)
+                     for stream, log in logs if log is not None}  # fmt: skip
+    else:
+        assert live.let_go is not None, live.story()
+        assigned_at, started = live.let_go.assigned_at, None
+        live.let_go = None
+    move(state, live, Held(worker.number, event.attempt, event.epoch, event.phase, assigned_at, started))
     worker.held[event.task] = live
     recount(state, worker)
 
@@ -434,11 +463,7 @@ def _reinstated(state: State, event: events.Reinstated, at: float) -> None:
 def _log_kept(state: State, event: events.LogKept, at: float) -> None:
     for task, stream, following, pointer, tail in event.marks:
         live = live_task(state, task)
-        before = live.logs.get(stream, LogEnd())
-        head = before.head
-        if tail and head < 0:
-            head = before.next
-        live.logs[stream] = LogEnd(following, pointer, head, tail or before.tail, before.refused)
+        live.logs[stream] = live.logs.get(stream, LogEnd()).kept(following, pointer, tail)
 
 
 def _log_refused(state: State, event: events.LogRefused, at: float) -> None:
@@ -518,6 +543,10 @@ def _folded(state: State, event: events.Folded, at: float) -> None:
     _forget_waiting(state, live)
     batch.counts[live.place.status] -= 1
     batch.counts[event.state] += 1
+    if event.let_go is not None:
+        back = event.let_go
+        live.let_go = Held(back.worker, back.attempt, back.epoch, back.phase, event.let_go_at)
+    live.barred = event.barred
     if event.state == "pending":
         batch.queue(live.priority).add(live.id, live.id)
         live.place = PENDING
@@ -580,6 +609,9 @@ def _counted(state: State, event: events.Counted, at: float) -> None:
     for number, succeeded, failed in event.workers:
         worker = state.workers[number]
         worker.succeeded, worker.failed = succeeded, failed
+    for number, mean in event.means.items():
+        state.workers[number].run_seconds = mean
+        recount(state, state.workers[number])
     state.former.update(event.former)
     for index in range(0, len(event.deleted), 2):
         state.tasks.deleted.add(event.deleted[index], event.deleted[index + 1])

@@ -342,6 +342,9 @@ class Folded(Event, frozen=True, array_like=True, tag=70):
     changes: Changes | None = None
     standby: Standby | None = None
     logs: tuple[tuple[int, int, int, int, int, str], ...] = ()  # stream, next, pointer, head, tail, refused
+    let_go: Standby | None = None
+    let_go_at: float = 0.0  # when that attempt was assigned
+    barred: int = 0
 
 
 class EndsFolded(Event, frozen=True, array_like=True, tag=71):
@@ -366,6 +369,7 @@ class Counted(Event, frozen=True, array_like=True, tag=73):
     workers: tuple[tuple[int, int, int], ...] = ()  # worker, succeeded, failed
     former: dict[int, str] = field(default_factory=dict)  # names of deleted workers
     deleted: Runs = ()  # tasks of submits that are wholly deleted
+    means: dict[int, float] = field(default_factory=dict)  # worker: moving mean of what its tasks took, in seconds
 
 
 Fact = (

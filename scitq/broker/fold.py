@@ -26,9 +26,9 @@ def fold(state: State) -> Iterator[Entry]:
         if submission.deleted < submission.count:
             yield from _submission(state, submission)
     yield from _open_parts(state)
-    for batch in state.batches.values():
-        if batch.stopped:
-            yield Entry(0.0, "fold", (events.BatchStopped(batch.name, batch.stopped),))
+    for name, batch in sorted(state.batches.items()):
+        fact = events.BatchStopped(name, batch.stopped) if batch.stopped else events.BatchStarted(name)
+        yield Entry(0.0, "fold", (fact,))
     yield from _edits(state)
     yield from _tasks(state)
     if state.set_aside:
@@ -38,29 +38,30 @@ def fold(state: State) -> Iterator[Entry]:
 
 def _workers(state: State) -> Iterator[Entry]:
     for worker in state.workers.values():
-        facts: list[Fact] = [
-            events.WorkerJoined(
-                worker.number,
-                worker.id,
-                worker.name,
-                worker.batch,
-                worker.concurrency,
-                worker.prefetch,
-                worker.hostname,
-                worker.cpus,
-                worker.memory,
-                worker.version,
-            )
-        ]
+        joined = events.WorkerJoined(
+            worker.number,
+            worker.id,
+            worker.name,
+            worker.batch,
+            worker.concurrency,
+            worker.prefetch,
+            worker.hostname,
+            worker.cpus,
+            worker.memory,
+            worker.version,
+        )
+        yield Entry(worker.joined_at, "fold", (joined,))
+        facts: list[Fact] = []
         if worker.paused:
             facts.append(
                 events.WorkerChanged(worker.number, worker.concurrency, worker.prefetch, worker.batch, worker.paused)
             )
+        if worker.status != "online":
+            facts.append(events.WorkerOffline(worker.number))
         if worker.status == "lost":
             facts.append(events.WorkerLost(worker.number))
-        elif worker.status == "offline":
-            facts.append(events.WorkerOffline(worker.number))
-        yield Entry(worker.joined_at, "fold", tuple(facts))
+        if facts:
+            yield Entry(worker.seen_at, "fold", tuple(facts))
 
 
 def _submission(state: State, submission: Submission) -> Iterator[Entry]:
@@ -95,12 +96,13 @@ def _edits(state: State) -> Iterator[Entry]:
 
 def _tasks(state: State) -> Iterator[Entry]:
     ends: list[tuple[int, bytes]] = []
-    facts: list[Fact] = []
+    # What a worker holds stands in the order of handing over.
+    facts: list[Fact] = [_folded(live) for worker in state.workers.values() for live in worker.held.values()]
     for task in state.tasks.ids():
         slot = state.tasks.slot(task)
         if type(slot) is bytes:
             ends.append((task, slot))
-        elif type(slot) is Live:
+        elif type(slot) is Live and slot.held is None:
             facts.append(_folded(slot))
         if len(ends) >= ROWS:
             yield Entry(0.0, "fold", (_ends(ends),))
@@ -145,7 +147,14 @@ def _folded(live: Live) -> events.Folded:
         changes=changes,
         standby=standby,
         logs=tuple((stream, *log) for stream, log in live.logs.items()),
+        let_go=None if live.let_go is None else _let_go(live.let_go),
+        let_go_at=0.0 if live.let_go is None else live.let_go.assigned_at,
+        barred=live.barred,
     )
+
+
+def _let_go(held: Held) -> events.Standby:
+    return events.Standby(held.attempt, held.epoch, held.worker, held.status)
 
 
 def _counted(state: State) -> events.Counted:
@@ -155,6 +164,7 @@ def _counted(state: State) -> events.Counted:
         tuple((worker.number, worker.succeeded, worker.failed) for worker in state.workers.values()),
         state.former,
         _wholly_deleted(state),
+        {number: worker.run_seconds for number, worker in state.workers.items() if worker.run_seconds is not None},
     )
 
 

@@ -71,11 +71,28 @@ class LogEnd(NamedTuple):
     tail: int = 0
     refused: str = ""
 
+    def kept(self, following: int, pointer: int, tail: int) -> "LogEnd":
+        """Bytes up to `following` are kept too; `tail` is where they begin when a cut lies before them, else 0."""
+        head = self.next if tail and self.head < 0 else self.head
+        return LogEnd(following, pointer, head, tail or self.tail, self.refused)
+
 
 class Live:
     """A task that was touched and has not ended."""
 
-    __slots__ = ("attempt", "batch", "failures", "id", "logs", "losses", "past", "place", "priority")
+    __slots__ = (
+        "attempt",
+        "barred",
+        "batch",
+        "failures",
+        "id",
+        "let_go",
+        "logs",
+        "losses",
+        "past",
+        "place",
+        "priority",
+    )
 
     def __init__(self, number: int, batch: str, priority: int) -> None:
         self.id = number
@@ -85,6 +102,8 @@ class Live:
         self.attempt = 0  # the last number used
         self.failures = 0
         self.losses = 0
+        self.barred = 0  # attempts up to this one ran another specification: never current again
+        self.let_go: Held | None = None  # the last hold that ended unanswered: it may still be kept there
         self.past: tuple[Result, ...] = ()
         self.logs: dict[int, LogEnd] = {}
 
