@@ -11,7 +11,8 @@ from scitq import __version__, wire
 from scitq.config import Server
 from scitq.errors import BadMessage, NoServer, ScitqError, UsageError, WrongKey, WrongVersion, from_code
 
-REDIAL_SECONDS = 0.1  # between two connections, when the broker drops them as they are made
+REDIAL_SECONDS = (0.1, 1.0)  # from one try to the next: at first, and at most
+TRY_SECONDS = 10.0  # for one try, where a packet or a name may be lost without a word
 HEARTBEAT_MS, SILENCE_MS = 5_000, 15_000  # a tcp peer that vanished is noticed after so long
 GREETING = 0  # the id of `hello`; calls are numbered from 1
 
@@ -22,22 +23,28 @@ _WATCHED = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CLOSED
 )
 _EVENT = struct.Struct("=Hi")  # as zmq.utils.monitor has it, which imports asyncio
 _NOT_ACCEPTED = 400  # ZAP's status; 300 is temporary
 
 
 class Line:
-    """A socket, and the monitor that says what becomes of its connection."""
+    """One connection, and the monitor that says what becomes of it.
+
+    libzmq may not make it anew behind our back: to the broker that would be a peer who did not say `hello`.
+    """
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", server: Server) -> None:
-        self.broken = False  # it was up, and is no more: nothing more can be trusted to arrive
+        self.broken = False  # it ended, or never came to be
         self.refused = False
         self.connected = False
         self.greeted = False
         self._socket = context.socket(zmq.DEALER)
         self._socket.linger = 0
         self._socket.set(zmq.MAXMSGSIZE, wire.MESSAGE_LIMIT)
+        self._socket.set(zmq.RECONNECT_IVL, -1)
+        self._socket.set(zmq.SNDHWM, 0)
         if server.address.startswith("tcp://"):
             self._socket.set(zmq.IPV6, int("[" in server.address))
             self._socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
@@ -58,10 +65,15 @@ class Line:
 
     def send(self, frame: bytes) -> None:
         """Queue a frame; it is lost when the line breaks."""
-        self._socket.send(frame)
+        try:
+            self._socket.send(frame, zmq.DONTWAIT)
+        except zmq.Again:
+            self.broken = True
 
     def poll(self, deadline: float) -> None:
         """Wait until something arrived, something became of the connection, or `deadline` (monotonic)."""
+        if self.broken:
+            return
         patience = min(max(deadline - time.monotonic(), 0.0), 3_600.0)
         if (self._monitor, zmq.POLLIN) not in self._poller.poll(math.ceil(patience * 1_000)):
             return
@@ -73,7 +85,7 @@ class Line:
                 self.greeted = True
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH and value == _NOT_ACCEPTED:
                 self.refused = True
-            elif event == zmq.EVENT_DISCONNECTED and self.greeted:
+            elif event in {zmq.EVENT_DISCONNECTED, zmq.EVENT_CLOSED}:
                 self.broken = True
 
     def receive(self) -> bytes | None:
@@ -96,22 +108,29 @@ def dial(context: "zmq.Context[zmq.Socket[bytes]]", server: Server, deadline: fl
     Raises NoServer, WrongKey or WrongVersion, by `deadline` (monotonic) at the latest; what fails for good at once.
     """
     hello = wire.encode(wire.Hello(id=GREETING, protocol=wire.PROTOCOL, version=__version__))
+    pause, longest = REDIAL_SECONDS
+    furthest = 0
     while True:
         line = Line(context, server)
         try:
             line.send(hello)
-            welcome = _greeting(line, server, deadline)
+            welcome = _greeting(line, server, min(deadline, time.monotonic() + TRY_SECONDS))
         except BaseException:
             line.close()
             raise
         if welcome is not None:
             return line, welcome
         line.close()
-        time.sleep(REDIAL_SECONDS)
+        furthest = max(furthest, line.connected + line.greeted)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise _silence(furthest, server)
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, longest)
 
 
 def _greeting(line: Line, server: Server, deadline: float) -> wire.Welcome | None:
-    """The answer to `hello`; None when the line broke before it came."""
+    """The answer to `hello`; None when the line broke, or `deadline` was there, before it came."""
     while True:
         line.poll(deadline)
         if (frame := line.receive()) is not None:
@@ -120,10 +139,8 @@ def _greeting(line: Line, server: Server, deadline: float) -> wire.Welcome | Non
             raise WrongKey(
                 f"the broker at {server.address} does not accept this key: it was revoked, or belongs elsewhere"
             )
-        if line.broken:
+        if line.broken or time.monotonic() >= deadline:
             return None
-        if time.monotonic() >= deadline:
-            raise _silence(line, server)
 
 
 def _welcome(frame: bytes, server: Server) -> wire.Welcome:
@@ -141,12 +158,12 @@ def _welcome(frame: bytes, server: Server) -> wire.Welcome:
     return answer
 
 
-def _silence(line: Line, server: Server) -> ScitqError:
-    """Why nobody answered in time."""
-    if not line.connected:
+def _silence(furthest: int, server: Server) -> ScitqError:
+    """Why nobody answered in time, by how far a try came."""
+    if furthest == 0:
         hint = "start one with `scitq up`" if server.local else "is the broker running, is the address right?"
         return NoServer(f"nothing answers at {server.address}: {hint}")
-    if line.greeted:
+    if furthest == 2:
         return NoServer(f"the broker at {server.address} took the connection, and says nothing")
     if server.server_key:
         return WrongKey(

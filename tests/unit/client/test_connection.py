@@ -1,5 +1,6 @@
 """A broker that goes away and comes back: what is not over is asked again."""
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 from scitq import wire
 from scitq.client import Client
+from scitq.client.connection import Connection
+from scitq.client.follow import follow_to_ends
 from scitq.config import Server
 from scitq.errors import Conflict, NoServer
 from tests.unit.client.scripted import WELCOME, Script, ScriptedBroker, silent
@@ -36,6 +39,17 @@ def life(tmp_path: Path) -> Any:
     life = Life(f"ipc://{tmp_path}/s")
     yield life
     life.stop()
+
+
+class Known(dict[int, wire.Ended]):
+    """Ends, and an event once there is one."""
+
+    def __init__(self) -> None:
+        self.first = threading.Event()
+
+    def __setitem__(self, task: int, end: wire.Ended) -> None:
+        super().__setitem__(task, end)
+        self.first.set()
 
 
 def client(life: Life, timeout: float = 5, notice: Callable[[str], None] = pytest.fail) -> Client:
@@ -107,15 +121,21 @@ def test_wait_asks_again_only_for_what_it_does_not_know(life: Life) -> None:
     def second(request: Any) -> list[wire.Message]:
         if not isinstance(request, wire.Follow):
             return []
-        assert request.tasks == (2,)
         return [wire.Changed(id=0, changes=(wire.Change(2, 1, "failed"),)), wire.FollowEnd(id=0)]
 
+    known = Known()
     life.start(first)
-    with client(life) as asking:
-        swap = replaced_when_heard(life, wire.Follow, second)
-        ends = asking.wait([1, 2])
-        swap.join()
-    assert [(end.task, end.status) for end in ends] == [(1, "succeeded"), (2, "failed")]
+    link = Connection(Server(address=life.address), 5, pytest.fail)
+    waiting = threading.Thread(target=follow_to_ends, args=(link, (1, 2), known, math.inf))
+    waiting.start()
+    assert known.first.wait(5)
+    life.stop()
+    broker = life.start(second)
+    waiting.join()
+    link.close()
+    assert [(end.task, end.status) for end in known.values()] == [(1, "succeeded"), (2, "failed")]
+    assert isinstance(broker.heard.get(timeout=5), wire.Hello)
+    assert broker.heard.get(timeout=5).tasks == (2,)
 
 
 def test_a_request_fails_in_time_and_the_client_lives_on(life: Life) -> None:
@@ -156,3 +176,13 @@ def test_another_mesh_at_the_same_address_is_not_taken_for_the_one_known(life: L
         life.start(lambda request: [other])
         with pytest.raises(Conflict, match="another mesh answers"):
             asking.status()
+
+
+def test_no_message_reaches_a_new_broker_before_hello(life: Life) -> None:
+    life.start()
+    with client(life) as asking:
+        for _ in range(5):
+            life.stop()
+            broker = life.start(lambda request: [wire.Done(id=0)] if isinstance(request, wire.BatchGo) else [])
+            asking.batch_go("b")  # the client has not looked at its connection since
+            assert [type(broker.heard.get(timeout=5)) for _ in range(2)] == [wire.Hello, wire.BatchGo]
