@@ -62,5 +62,6 @@ class Home:
         if self.scitq("status").code == 0:
             self.scitq("manage", "task", "cancel", "-S", "waiting,pending,assigned,staging,running,uploading")
             self.scitq("manage", "task", "wait", "-S", "waiting,pending,assigned,staging,running,uploading")
-        self.scitq("down")
+        down = self.scitq("down")
+        assert down.code == 0, down
         shutil.rmtree(self.folder, ignore_errors=True)
