@@ -44,7 +44,7 @@ class Compactor:
         if self._journal.tight:
             self._writer.call(self._provision)
         sealed = self._journal.sealed()
-        worth = sealed.size >= WORTH_BYTES or sealed.files >= WORTH_FILES
+        worth = self._journal.tight or sealed.size >= WORTH_BYTES or sealed.files >= WORTH_FILES
         if worth and sealed.upto and monotonic >= self._next:
             command = [sys.executable, "-m", "scitq.broker.folding", str(self._folder), str(sealed.upto)]
             self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL)

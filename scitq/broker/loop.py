@@ -358,7 +358,8 @@ class Broker:
             return
         entries, self._entries = self._entries, []
         sends, self._held = self._held, []
-        self._writer.write(Round(events.encode(entries), self._store.take(), entries, sends))
+        released, self._state.released = self._state.released, []
+        self._writer.write(Round(events.encode(entries), self._store.take(), entries, sends, released))
 
     def _release(self) -> None:
         done = self._writer.durable()
@@ -366,10 +367,9 @@ class Broker:
             return
         self._transmit(done.sends)
         self._say(self._followers.after(done.entries))
-        if self._state.released:
-            released, self._state.released = self._state.released, []
-            for pointer in released:
-                self._store.release(pointer)
+        for pointer in done.released:
+            self._store.release(pointer)
+        if done.released:
             self._compactor.reclaim(self._store)
 
     def _say(self, sends: list[Send]) -> None:

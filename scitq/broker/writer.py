@@ -27,6 +27,7 @@ class Round(NamedTuple):
     output: Batch
     entries: list[Entry]
     sends: list[Send]
+    released: list[int]  # streams that nothing names once this is durable
 
 
 class Writer:
