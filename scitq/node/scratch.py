@@ -17,7 +17,7 @@ class Scratch:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Make the folder if need be and lock it.
+        """Make the folder if need be and lock it; whoever has the lock tells its pid in it.
 
         Raises:
             Conflict: another agent has it.
@@ -39,6 +39,8 @@ class Scratch:
             raise Conflict(
                 f"{folder} is in use by another scitq node: stop that one, or name another folder with --scratch"
             ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         known = self._read()
         self.worker = known.get("id", "") or str(uuid.uuid4())
         self.mesh = known.get("mesh", "")

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ def test_a_second_agent_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(Conflict, match="another scitq node"):
         Scratch(tmp_path)
+
+
+def test_the_lock_tells_who_has_it(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text("4194304 and more\n")
+
+    Scratch(tmp_path)
+
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
 def test_a_file_that_is_none_of_ours_is_named(tmp_path: Path) -> None:
