@@ -20,28 +20,27 @@ import math
 import os
 import select
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
-
-import msgpack
+from typing import TYPE_CHECKING, Any
 
 from scitq.node.command import Command
+from scitq.node.offspring import reap_strays
 from scitq.node.oom import OomKills, OomScore
+from scitq.node.reception import Reception
 from scitq.node.records import Record, RecordFile
 from scitq.node.spawn import CannotStartError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 VERSION = 1
-HOLD = 0.003  # seconds that answers may wait for company while more work is queued
 TALKATIVE = 256 * 1024  # bytes an agent may leave unread before it hears no more about output
 RETRY = 1.0  # seconds until an end that the disk refused is written again
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SFD_CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
 
-_pack: Callable[[Any], bytes] = msgpack.Packer(use_bin_type=True).pack
 _now = time.monotonic
 
 
@@ -70,18 +69,11 @@ class Keeper:
         self._idle_since = _now()
         self._leaving = False
 
-        self._listener = socket.socket(fileno=listener)
-        self._listener.setblocking(False)
-        self._agent: socket.socket | None = None
-        self._unpacker = _unpacker()
-        self._out = bytearray()
-        self._hold_until = 0.0
-        self._stuck = False
         self._child_fd = _child_signals()
         self._poll = select.epoll()
-        self._poll.register(self._listener, select.EPOLLIN)
         self._poll.register(self._child_fd, select.EPOLLIN)
-        self._orders: dict[str, Callable[..., None]] = {
+        self._agent = Reception(listener, self._poll, self._hello, self._carry_out)
+        self._orders: dict[str, Callable[[list[Any]], None]] = {
             "start": self._order_start,
             "back": self._order_back,
             "kill": self._order_kill,
@@ -96,7 +88,7 @@ class Keeper:
 
     def run(self) -> None:
         """Serve until there is nothing left to keep and nobody to serve."""
-        self._accept()
+        self._agent.accept()
         while not self._over():
             due = self._due()
             self._wait(None if due == math.inf else max(0.0, due - _now()))
@@ -110,8 +102,8 @@ class Keeper:
             while self._current is None and self._queue and self._unwritten is None:
                 self._start_next()
             self._rest()
-            if self._out and not self._stuck and (not self._queue or now >= self._hold_until):
-                self._send()
+            if (due := self._agent.due()) < math.inf and (not self._queue or now >= due):
+                self._agent.send()
         for path in self._paths:  # the lock last: until then the number is taken
             try:
                 os.unlink(path)
@@ -121,30 +113,26 @@ class Keeper:
     def _over(self) -> bool:
         if self._current is not None or self._queue or self._ended or self._unwritten is not None:
             return False
-        return self._leaving or (self._agent is None and _now() >= self._idle_since + self._linger)
+        return self._leaving or (self._agent.alone and _now() >= self._leave_at())
 
     def _due(self) -> float:
-        due = self._retry_at
+        due = min(self._retry_at, self._agent.due())
         if self._current is not None:
             due = min(due, self._current.due())
-        elif self._agent is None and not self._ended and self._unwritten is None:
-            due = min(due, self._idle_since + self._linger)
-        if self._out and not self._stuck:
-            due = min(due, self._hold_until)
+        elif self._agent.alone and not self._ended and self._unwritten is None:
+            due = min(due, self._leave_at())
         return due
+
+    def _leave_at(self) -> float:
+        return max(self._agent.alone_since, self._idle_since) + self._linger
 
     def _wait(self, timeout: float | None) -> None:
         for fd, mask in self._poll.poll(timeout):
             if fd == self._child_fd:
                 os.read(fd, 4096)
                 self._reap()
-            elif fd == self._listener.fileno():
-                self._accept()
-            elif self._agent is not None and fd == self._agent.fileno():
-                if mask & select.EPOLLOUT:
-                    self._send()
-                if mask & ~select.EPOLLOUT:
-                    self._receive()
+            elif self._agent.serve(fd, mask):
+                continue
             elif self._current is not None and fd in self._current.pipes:
                 self._current.read(fd)
 
@@ -168,7 +156,7 @@ class Keeper:
         try:
             self._records.append(self._begin)
         except OSError as error:
-            self._tell(["refused", name, f"the start cannot be recorded: {error.strerror}"])
+            self._agent.say(["refused", name, f"the start cannot be recorded: {error.strerror}"])
             return
         self._recorded.add(name)
         self._current = command
@@ -182,12 +170,12 @@ class Keeper:
             self._records.append(self._start)
         except OSError as error:
             _log(f"{name}: the pid is not recorded: {error}")  # `begin` and the environment find it
-        self._tell(self._start)
+        self._agent.say(self._start)
 
     def _reap(self) -> None:
         if self._current is None:
-            return
-        if self._current.reap():
+            reap_strays()
+        elif self._current.reap():
             self._finish(self._current.end())
 
     def _finish(self, end: Record) -> None:
@@ -209,7 +197,7 @@ class Keeper:
         self._unwritten = None
         self._retry_at = math.inf
         self._ended[end[1]] = (self._begin, end)
-        self._tell(end)
+        self._agent.say(end)
 
     def _cut(self) -> None:
         try:
@@ -221,16 +209,22 @@ class Keeper:
 
     # Orders
 
+    def _carry_out(self, order: list[Any]) -> None:
+        if (known := self._orders.get(order[0])) is None:
+            _log(f"the agent's order {order[0]!r} is not known here")
+        else:
+            known(order)
+
     def _order_start(self, order: list[Any]) -> None:
         name = order[1]
         if name in self._queue or name in self._recorded:
-            self._tell(["refused", name, "this attempt is known already"])
+            self._agent.say(["refused", name, "this attempt is known already"])
         else:
             self._queue[name] = order
 
     def _order_back(self, order: list[Any]) -> None:
         answer = "already" if self._queue.pop(order[1], None) is None else "returned"
-        self._tell([answer, order[1]])
+        self._agent.say([answer, order[1]])
 
     def _order_kill(self, order: list[Any]) -> None:
         if command := self._running(order[1]):
@@ -243,7 +237,7 @@ class Keeper:
     def _running(self, name: str) -> Command | None:
         """The command if it runs; one that is queued is given back instead."""
         if self._queue.pop(name, None) is not None:
-            self._tell(["returned", name])
+            self._agent.say(["returned", name])
         return self._current if self._current is not None and self._current.name == name else None
 
     def _order_suspend(self, order: list[Any]) -> None:
@@ -262,53 +256,20 @@ class Keeper:
 
     # Talk
 
-    def _tell(self, message: list[Any]) -> None:
-        if self._agent is None:
-            return
-        if not self._out:
-            self._hold_until = _now() + HOLD
-        self._out += _pack(message)
-
     def _tell_output(self, now: float) -> None:
         command = self._current
         if command is None or not command.news(now):
             return
-        if len(self._out) > TALKATIVE:
+        if self._agent.unread > TALKATIVE:
             command.skip_news(now)
             return
         live = command.take_news(now)
-        self._tell(["output", command.name, *command.stored])
+        self._agent.say(["output", command.name, *command.stored])
         for stream, (offset, data) in live.items():
-            self._tell(["live", command.name, stream, offset, data])
+            self._agent.say(["live", command.name, stream, offset, data])
 
-    def _send(self) -> None:
-        if self._agent is None:
-            return
-        try:
-            sent = self._agent.send(self._out, socket.MSG_NOSIGNAL)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._drop()
-            return
-        del self._out[:sent]
-        if self._stuck != bool(self._out):
-            self._stuck = not self._stuck
-            self._poll.modify(self._agent, select.EPOLLIN | (select.EPOLLOUT if self._stuck else 0))
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                agent, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            while self._receive():
-                continue
-            self._drop()
-            agent.setblocking(False)
-            self._agent = agent
-            self._poll.register(agent, select.EPOLLIN)
-            self._tell(["hello", VERSION, self._held()])
+    def _hello(self) -> Record:
+        return ["hello", VERSION, self._held()]
 
     def _held(self) -> list[list[Any]]:
         """All that the agent may have forgotten: state, name, spec, suspended, out, err, start, end."""
@@ -324,40 +285,6 @@ class Keeper:
         for name, order in self._queue.items():
             held.append(["queued", name, order[-1], False, 0, 0, None, None])
         return held
-
-    def _receive(self) -> bool:
-        """Carry out what the agent has said; False when there is no more of it now."""
-        if self._agent is None:
-            return False
-        try:
-            data = self._agent.recv(256 * 1024)
-        except BlockingIOError:
-            return False
-        except OSError:
-            data = b""
-        if not data:
-            self._drop()
-            return False
-        self._unpacker.feed(data)
-        for order in self._unpacker:
-            if (carry_out := self._orders.get(order[0])) is None:
-                _log(f"the agent's order {order[0]!r} is not known here")
-            else:
-                carry_out(order)
-        return True
-
-    def _drop(self) -> None:
-        if self._agent is not None:
-            self._agent.close()
-        self._agent = None
-        self._unpacker = _unpacker()
-        self._out.clear()
-        self._stuck = False
-        self._idle_since = _now()
-
-
-def _unpacker() -> Any:
-    return msgpack.Unpacker(strict_map_key=False, max_buffer_size=64 * 1024 * 1024)
 
 
 def _child_signals() -> int:

@@ -1,5 +1,6 @@
 """The processes below a process, as /proc shows them, and signals to all of them."""
 
+import contextlib
 import os
 import signal
 
@@ -60,3 +61,10 @@ def kill_all(pid: int) -> list[int]:
     """
     stop_all(pid)
     return signal_all(pid, signal.SIGKILL)
+
+
+def reap_strays() -> None:
+    """Collect whoever ends while nothing runs: processes of an earlier command that could not be killed."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            continue
