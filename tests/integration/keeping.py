@@ -2,12 +2,14 @@
 
 import os
 import select
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from scitq.node.keepers import KeeperPool
+from scitq.node.offspring import descendants
 from scitq.node.orders import Ended, Event, Order, Started
 from scitq.node.spill import read_head, read_tail
 
@@ -91,3 +93,15 @@ def stopped(pid: int) -> bool:
 def keeper_pid(pid: int) -> int:
     """The keeper of a running command: its parent."""
     return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+
+
+def end_keepers(scratch: Path) -> None:
+    """After a test that failed: keepers wait for their agent for ever, and this one will not come back."""
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"scitq.node.keeper" in words and any(word.startswith(bytes(scratch)) for word in words):
+            for pid in (int(entry.name), *descendants(int(entry.name))):
+                os.kill(pid, signal.SIGKILL)

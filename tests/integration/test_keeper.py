@@ -12,7 +12,7 @@ import pytest
 
 from scitq.node.orders import AlreadyStarted, Ended, LiveOutput, Output, Refused, Returned, Started
 from scitq.node.remains import Traces, boot_id, find
-from tests.integration.keeping import Agent, alive, stopped, until
+from tests.integration.keeping import Agent, alive, end_keepers, stopped, until
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
     for name in [event.name for event in agent.seen if isinstance(event, Ended)]:
         agent.pool.acknowledge(name)
     agent.pool.close()
+    end_keepers(tmp_path)
 
 
 def pids(agent: Agent, name: str, count: int) -> list[int]:

@@ -6,10 +6,20 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from scitq.node.orders import Ended, Lost, Refused, Returned, Started
-from tests.integration.keeping import Agent, alive, keeper_pid, until
+from tests.integration.keeping import Agent, alive, end_keepers, keeper_pid, until
+
+
+@pytest.fixture(autouse=True)
+def no_keeper_stays(tmp_path: Path) -> Iterator[None]:
+    yield
+    end_keepers(tmp_path)
+
 
 AGENT = """
 import sys, select
