@@ -15,6 +15,7 @@ import zmq
 
 from scitq import __version__, wire
 from scitq.errors import BadMessage, Unavailable, WrongKey, from_code
+from scitq.node.carry import Tools
 from scitq.node.crew import Crew
 from scitq.node.environment import Environment
 from scitq.node.jobs import Jobs
@@ -46,9 +47,8 @@ class Agent:
         self._machine = machine
         self._concurrency = settings.concurrency
         self._prefetch = settings.prefetch
-        self._environment = Environment(settings.path)
-        self._resources = Resources(scratch.resources)
         self._crew = Crew(THREADS)
+        self._tools = Tools(machine.cpus, Environment(settings.path), Resources(scratch.resources), self._crew)
         self._link = Link(settings.server)
         self._poller = zmq.Poller()
         self._signals, self._signalled = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -93,14 +93,13 @@ class Agent:
                     say(f"dismissed: {self._leaving}")
                     return 0
                 if self._signals in readable:
-                    if self._stand == "joined":
+                    if self._stand in ("greeted", "joined"):
                         self._link.send(wire.Bye())
                     return 0
         finally:
             signal.set_wakeup_fd(woken)
             self._jobs.close()
             self._link.end(GOODBYE_MS)
-            self._crew.close()
 
     # The round
 
@@ -109,7 +108,7 @@ class Agent:
         now = time.monotonic()
         if now - self._round_at > 2 * self._beat:  # it was this process that was away: hear first, judge then
             self._heard_at = now
-        self._round_at = self._jobs.now = now
+        self._round_at = self._jobs.outbox.now = now
         if self._link.socket in readable:
             for frame in self._link.frames():
                 self._receive(frame)
@@ -128,7 +127,7 @@ class Agent:
 
     def _report(self, now: float) -> None:
         if now >= self._jobs.outbox.due(busy=self._jobs.busy):
-            for report in self._jobs.outbox.reports(now):
+            for report in self._jobs.outbox.reports():
                 self._link.send(report)
         if now >= self._beat_at:
             self._beat_at = now + self._beat
@@ -226,15 +225,7 @@ class Agent:
 
     def _take_over(self) -> Jobs:
         """The attempts of the present mesh, with what an earlier agent left of them."""
-        jobs = Jobs(
-            self._scratch.base,
-            self._scratch.mesh,
-            concurrency=self._concurrency,
-            cpus=self._machine.cpus,
-            environment=self._environment,
-            resources=self._resources,
-            crew=self._crew,
-        )
+        jobs = Jobs(self._scratch.base, self._scratch.mesh, self._concurrency, self._tools)
         jobs.adopt()
         return jobs
 

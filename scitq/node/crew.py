@@ -42,10 +42,6 @@ class Crew:
             self._busy -= 1
             then(result)
 
-    def close(self) -> None:
-        """Give the descriptor back; nothing is taken up any more."""
-        os.close(self._wake)
-
     def _serve(self) -> None:
         while True:
             work, then = self._work.get()

@@ -11,7 +11,7 @@ import stat
 from scitq.node.environment import Owner
 
 PARTS = ("input", "output", "tmp", "resource")
-_STAGING = ".staging-"  # a folder not yet complete: no task has seen it
+_STAGING = ".staging-"  # no task has seen such a folder
 _SPARE_LIMIT = 64
 
 
@@ -30,8 +30,18 @@ class Folders:
         return f"{self._tasks}/{name}"
 
     def staging(self, name: str) -> str:
-        """Where the folder of this attempt is while it is filled."""
+        """Where the folder of this attempt is until its command is about to start: a death leaves it worthless."""
         return f"{self._tasks}/{_STAGING}{name}"
+
+    def staged(self, name: str) -> str:
+        """Give a filled folder its last name; returns its path."""
+        path = self.path(name)
+        os.rename(self.staging(name), path)
+        return path
+
+    def unstaged(self, name: str) -> None:
+        """Take the last name from a folder whose command was not started after all."""
+        os.rename(self.path(name), self.staging(name))
 
     def make(self, name: str) -> str:
         """An empty folder of the agent's own user; returns its path."""
@@ -59,6 +69,11 @@ class Folders:
             return False
         self._spare.append(path)
         return True
+
+    def remove(self, name: str) -> None:
+        """Remove the folder of this attempt, whatever name it has by now."""
+        remove(self.path(name))
+        remove(self.staging(name))
 
     def sweep(self, held: set[str]) -> None:
         """Remove what an earlier agent left that holds nothing of value: half-filled and empty folders."""

@@ -87,6 +87,11 @@ class Job:
         self.stop: threading.Event | None = None  # ends its staging or uploading
 
     @property
+    def stages(self) -> bool:
+        """Whether something is to be brought before it can start."""
+        return bool(self.spec.inputs or self.spec.resources)
+
+    @property
     def carried(self) -> Carried:
         """What of it is to outlive this agent."""
         return Carried(self.ref, Raw(self.packed), self.staged)

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from scitq.node.job import Saved, unpack_saved
+from scitq.node.say import say
 from scitq.node.shipping import Shipping
 from scitq.wire import Chunk, End, LogMark, Ref, Report, Started
 
@@ -24,13 +25,15 @@ LIVE_BYTES = 1024 * 1024  # of live output in one report; more of it is a gap to
 
 
 class Outbox:
-    """All that waits to be reported."""
+    """All that waits to be reported. `now` is the monotonic time of the round, set by its owner."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.now = 0.0
         self._folder = folder
         self._shipping = Shipping(str(folder))
         self._saved: set[str] = set()
+        self._files: dict[str, list[str]] = {}  # of settled attempts
         self._live: list[Chunk] = []
         self._live_bytes = 0
         self._started: dict[str, Started] = {}
@@ -44,43 +47,43 @@ class Outbox:
 
     # What there is to tell
 
-    def started(self, name: str, started: Started, now: float) -> None:
+    def started(self, name: str, started: Started) -> None:
         """An attempt entered a phase: told late, for its end may soon say it all."""
         self._started[name] = started
-        self._unhurried = min(self._unhurried, now)
+        self._unhurried = min(self._unhurried, self.now)
 
-    def returned(self, ref: Ref, now: float) -> None:
+    def returned(self, ref: Ref) -> None:
         """Asked back, and not started."""
         self._returned.append(ref)
-        self._urgent = min(self._urgent, now)
+        self._urgent = min(self._urgent, self.now)
 
-    def kept(self, ref: Ref, now: float) -> None:
+    def kept(self, ref: Ref) -> None:
         """Asked back too late."""
         self._kept.append(ref)
-        self._urgent = min(self._urgent, now)
+        self._urgent = min(self._urgent, self.now)
 
-    def confirm(self, ref: Ref, now: float) -> None:
+    def confirm(self, ref: Ref) -> None:
         """May it be uploaded?"""
         self._confirm.append(ref)
-        self._urgent = min(self._urgent, now)
+        self._urgent = min(self._urgent, self.now)
 
-    def wrote(self, name: str, ref: Ref, out: int, err: int, now: float) -> None:
+    def wrote(self, name: str, ref: Ref, out: int, err: int) -> None:
         """So many bytes of an attempt's streams lie in files."""
         self._shipping.wrote(name, ref, out, err)
-        self._unhurried = min(self._unhurried, now)
+        self._unhurried = min(self._unhurried, self.now)
 
-    def live(self, chunk: Chunk, now: float) -> None:
+    def live(self, chunk: Chunk) -> None:
         """Bytes for followers only; dropped when too many wait already."""
         if self._live_bytes + len(chunk.data) <= LIVE_BYTES:
             self._live.append(chunk)
             self._live_bytes += len(chunk.data)
-            self._unhurried = min(self._unhurried, now)
+            self._unhurried = min(self._unhurried, self.now)
 
-    def end(self, name: str, end: End, now: float) -> None:
+    def end(self, name: str, end: End) -> None:
         """An attempt ended."""
         self._started.pop(name, None)
         self._ends[name] = end
-        self._urgent = min(self._urgent, now)
+        self._urgent = min(self._urgent, self.now)
 
     @property
     def shipping(self) -> Shipping:
@@ -89,33 +92,33 @@ class Outbox:
 
     # What the broker answers
 
-    def landed(self, name: str, mark: LogMark, now: float) -> None:
+    def landed(self, name: str, mark: LogMark) -> None:
         """It has this stream up to the mark."""
         self._shipping.landed(name, mark)
         if self._shipping.spilling:
-            self._urgent = min(self._urgent, now)
+            self._urgent = min(self._urgent, self.now)
 
-    def refused(self, name: str, mark: LogMark, now: float) -> None:
+    def refused(self, name: str, mark: LogMark) -> None:
         """It takes no more of this stream; an end that waited for it may go."""
         self._shipping.refused(name, mark)
-        self._urgent = min(self._urgent, now)
+        self._urgent = min(self._urgent, self.now)
 
-    def wanted(self, name: str, mark: LogMark, now: float) -> None:
+    def wanted(self, name: str, mark: LogMark) -> None:
         """It wants a stream from the mark, then the end again."""
         self._shipping.wanted(name, mark)
-        self.resend(name, now)
+        self.resend(name)
 
-    def resend(self, name: str, now: float) -> None:
+    def resend(self, name: str) -> None:
         """Tell an end again, after what output is then to be sent."""
         sent = self._sent.pop(name, None)
         if sent is not None:
             self._ends[name] = sent[1]
-        self._urgent = min(self._urgent, now)
+        self._urgent = min(self._urgent, self.now)
 
-    def rejoined(self, name: str, ref: Ref, now: float) -> None:
+    def rejoined(self, name: str, ref: Ref) -> None:
         """A new connection: what flew has perhaps not arrived."""
         self._shipping.rejoined(name, ref)
-        self.resend(name, now)
+        self.resend(name)
 
     def greet(self) -> None:
         """What `hello` tells needs no report."""
@@ -124,12 +127,17 @@ class Outbox:
         self._live_bytes = 0
         self._started.clear()
 
-    def forget(self, name: str) -> None:
-        """Drop all that is kept of an attempt."""
+    def settle(self, name: str) -> None:
+        """Tell no more of an attempt."""
         self._started.pop(name, None)
         self._ends.pop(name, None)
         self._sent.pop(name, None)
-        for path in self._shipping.forget(name):
+        if files := self._shipping.forget(name):
+            self._files[name] = files
+
+    def forget(self, name: str) -> None:
+        """Remove the files of a settled attempt."""
+        for path in self._files.pop(name, ()):
             _unlink(path)
         if name in self._saved:
             self._saved.discard(name)
@@ -143,14 +151,14 @@ class Outbox:
         oldest = next(iter(self._sent.values()))[0] + RESEND if self._sent else math.inf
         return min(urgent, self._unhurried + UNHURRIED, oldest)
 
-    def reports(self, now: float) -> Iterator[Report]:
+    def reports(self) -> Iterator[Report]:
         """All that may be told now."""
-        for name in [name for name, (sent, _) in self._sent.items() if sent + RESEND <= now]:
-            self.resend(name, now)
+        for name in [name for name, (sent, _) in self._sent.items() if sent + RESEND <= self.now]:
+            self.resend(name)
         self._urgent = self._unhurried = math.inf
         while True:
             chunks = self._live + self._shipping.chunks(REPORT_BYTES - self._live_bytes)
-            ends = self._complete_ends(REPORT_BYTES - sum(len(chunk.data) for chunk in chunks), now)
+            ends = self._complete_ends(REPORT_BYTES - sum(len(chunk.data) for chunk in chunks))
             report = Report(
                 chunks=tuple(chunks),
                 started=tuple(self._started.values()),
@@ -164,7 +172,7 @@ class Outbox:
                 return
             yield report
 
-    def _complete_ends(self, room: int, now: float) -> list[End]:
+    def _complete_ends(self, room: int) -> list[End]:
         """Ends whose output has all been sent, at least one of them if there are any."""
         ends: list[End] = []
         for name in [name for name in self._ends if self._shipping.complete(name)]:
@@ -174,7 +182,7 @@ class Outbox:
                 for stream, spilled in lost.items():
                     outcome = replace(outcome, **{stream: spilled.stream(getattr(outcome, stream))})
                 end = replace(end, outcome=outcome)
-            self._sent[name] = (now, end)
+            self._sent[name] = (self.now, end)
             ends.append(end)
             room -= 256 + len(end.stdout) + len(end.stderr)
             if room <= 0:
@@ -186,9 +194,13 @@ class Outbox:
     def save(self, name: str, saved: Saved) -> None:
         """Keep an end for the next agent, whole or not at all."""
         path = f"{self._folder}/{name}.end"
-        with open(f"{path}.new", "wb") as file:
-            file.write(msgspec.msgpack.encode(saved))
-        os.rename(f"{path}.new", path)
+        try:
+            with open(f"{path}.new", "wb") as file:
+                file.write(msgspec.msgpack.encode(saved))
+            os.rename(f"{path}.new", path)
+        except OSError as problem:
+            say(f"the end of attempt {name} is kept in memory only: {problem}")
+            return
         self._saved.add(name)
 
     def load(self) -> list[tuple[str, Saved]]:

@@ -58,10 +58,19 @@ class Scratch:
 
     def join(self, mesh: str, *, unfinished: bool) -> None:
         """Remember the mesh; `unfinished`: something of the present one is still in its folder, and stays there."""
-        if not unfinished and self.base == self.folder:
+        if not unfinished and self.base == self.folder and not (self.folder / "meshes" / mesh).exists():
+            self._move_kept()
             self._home = mesh
         self.mesh = mesh
         self._write()
+
+    def _move_kept(self) -> None:
+        """What failed tasks of the present mesh left must not lie in the way of tasks of the same numbers."""
+        kept = self.folder / "tasks"
+        if self.mesh and kept.is_dir() and any(kept.iterdir()):
+            place = self.folder / "meshes" / self.mesh
+            place.mkdir(mode=0o711, parents=True, exist_ok=True)
+            kept.rename(place / "tasks")
 
     def close(self) -> None:
         """Unlock the folder."""

@@ -39,7 +39,7 @@ def stage(
     resources: Resources,
     stop: threading.Event,
 ) -> Staged:
-    """Make the folder of a task with all it needs; it has its final name when all is there, or on failure.
+    """Make the folder of a task with all it needs, under its name of staging; under its last one on failure.
 
     Raises NotStaged.
     """
@@ -64,15 +64,13 @@ def stage(
             brought += count
         if owner is not None:
             folders.give(path, owner)
-    except FetchError as error:
-        class_: Class = "timeout" if isinstance(error, TimedOut) else "download"
-        raise NotStaged(class_, error.reason, staged()) from None
-    except OSError as error:
-        reason = f"{error.filename or path}: {error.strerror}"
-        raise NotStaged("download", reason, staged()) from None
-    finally:
+    except (FetchError, OSError) as error:
         if os.path.isdir(path):
             os.rename(path, into.path(name))
+        if isinstance(error, OSError):
+            raise NotStaged("download", f"{error.filename or path}: {error.strerror}", staged()) from None
+        class_: Class = "timeout" if isinstance(error, TimedOut) else "download"
+        raise NotStaged(class_, error.reason, staged()) from None
     return staged()
 
 

@@ -247,3 +247,26 @@ def test_a_scratch_that_lost_its_file_is_a_new_worker(broker: ScriptedBroker, ag
     broker.until(lambda: len(broker.hellos) > 1, "hello")
 
     assert broker.joined().worker != first
+
+
+def test_what_a_keeper_gives_back_starts_later_with_all_it_needs(
+    broker: ScriptedBroker, agent: Worker, gate: Path, tmp_path: Path
+) -> None:
+    """Short tasks make the agent queue ahead; a long one then blocks the queue while the connection is made anew."""
+    (tmp_path / "data").write_text("here")
+    broker.send(wire.Settings(concurrency=1, prefetch=0))
+    for number in range(1, 4):
+        broker.end_of(broker.run(number, "true"))
+    long = broker.run(4, "sh", "-c", waits(gate, times=tmp_path / "times"))
+    broker.running(long)
+    plain, staged = broker.run(5, "pwd"), broker.run(6, "cat", "../input/data", inputs=(f"{tmp_path}/data",))
+    broker.until(lambda: (tmp_path / "scratch/tasks/6.1/input/data").exists(), "the order of the last task")
+
+    broker.concurrency = 1
+    broker.vanish()
+    broker.come_back()
+
+    assert held(broker, 1) == {long: "running", plain: "staged", staged: "staged"}
+    gate.write_text("go\n")
+    assert broker.end_of(plain).outcome.status == "succeeded"
+    assert broker.end_of(staged).stdout == b"here"

@@ -61,3 +61,14 @@ def test_a_mesh_that_left_nothing_leaves_its_place(tmp_path: Path) -> None:
     scratch.join("mesh-b", unfinished=False)
 
     assert scratch.base == tmp_path
+
+
+def test_what_failed_tasks_left_is_not_in_the_way_of_another_mesh(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path)
+    scratch.join("mesh-a", unfinished=False)
+    (tmp_path / "tasks/1.1/tmp").mkdir(parents=True)
+
+    scratch.join("mesh-b", unfinished=False)
+    assert (scratch.base, (tmp_path / "tasks").exists()) == (tmp_path, False)
+    scratch.join("mesh-a", unfinished=False)
+    assert (scratch.base / "tasks/1.1/tmp").is_dir()

@@ -60,7 +60,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[FetchError]], 
     return arrange
 
 
-def test_a_folder_appears_when_all_is_in_it(
+def test_a_folder_has_its_last_name_when_its_command_starts(
     tmp_path: Path, folders: Folders, resources: Resources, stop: NoPause
 ) -> None:
     (tmp_path / "a").write_text("12345")
@@ -70,6 +70,8 @@ def test_a_folder_appears_when_all_is_in_it(
         "1.1", Spec(inputs=(f"{tmp_path}/a",), resources=(f"{tmp_path}/b",)), None, folders, resources, stop
     )
 
+    assert not os.path.exists(folders.path("1.1"))
+    folders.staged("1.1")
     assert (staged.bytes_in, set(staged.versions)) == (8, {f"{tmp_path}/a", f"{tmp_path}/b"})
     assert os.listdir(f"{folders.path('1.1')}/input") == ["a"]
     assert os.listdir(f"{folders.path('1.1')}/resource") == ["b"]

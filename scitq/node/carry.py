@@ -1,0 +1,210 @@
+"""What the lifecycle orders is carried out here: folders, keepers, threads, outbox."""
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from threading import Event as Flag
+from typing import Literal
+
+import msgspec
+
+from scitq.model import Class
+from scitq.node import folders, orders, outcome
+from scitq.node.crew import Crew
+from scitq.node.environment import Environment, Owner, encoded, owner_of
+from scitq.node.folders import Folders
+from scitq.node.job import Job, Saved, Staged, Uploaded
+from scitq.node.keepers import KeeperPool
+from scitq.node.lifecycle import Do, Event
+from scitq.node.outbox import Outbox
+from scitq.node.resources import Resources
+from scitq.node.staging import NotStaged, stage, upload
+from scitq.wire import End, Started
+
+SLOW_UPLOAD = 30.0  # seconds after which the broker is asked once more before the end
+TERMINATE_GRACE = 10.0  # seconds from SIGTERM to SIGKILL
+
+
+class Tools(msgspec.Struct, frozen=True):
+    """What all attempts of a worker share, whatever their mesh."""
+
+    cpus: int
+    environment: Environment
+    resources: Resources
+    crew: Crew
+
+
+class Carrier:
+    """Carries out instructions, one attempt at a time; `happened` is told what follows from them later."""
+
+    def __init__(
+        self, base: Path, mesh: str, concurrency: int, tools: Tools, happened: Callable[[Job, Event], None]
+    ) -> None:
+        self.outbox = Outbox(base / "outbox")
+        self.pool = KeeperPool(base, mesh=mesh, limit=concurrency)
+        self.folders = Folders(str(base / "tasks"))
+        self._tools = tools
+        self._happened = happened
+        self._discarded: list[Job] = []
+        self._do: dict[Do, Callable[[Job], None]] = {
+            "start": self._start,
+            "take_back": lambda job: self.pool.take_back(job.name),
+            "stop": self._stop,
+            "kill": lambda job: self.pool.kill(job.name, "dropped"),
+            "suspend": lambda job: self.pool.suspend(job.name),
+            "resume": lambda job: self.pool.resume(job.name),
+            "confirm": lambda job: self.outbox.confirm(job.ref),
+            "upload": self._upload,
+            "abandon": self._abandon,
+            "tell_started": self._tell_started,
+            "tell_uploading": lambda job: self._tell(job, "uploading", time.time()),
+            "tell_returned": lambda job: self.outbox.returned(job.ref),
+            "tell_kept": lambda job: self.outbox.kept(job.ref),
+            "finish": self._finish,
+            "resend": lambda job: self.outbox.resend(job.name),
+            "discard": self._discarded.append,
+        }
+
+    def carry_out(self, job: Job, instruction: Do) -> None:
+        """Do it, or have it begun."""
+        self._do[instruction](job)
+
+    def stage(self, job: Job, owner: Owner | None) -> None:
+        """Bring what a job in `staging` needs."""
+        job.stop = Flag()
+        self._tell(job, "staging", time.time())
+        work = partial(stage, job.name, job.spec, owner, self.folders, self._tools.resources, job.stop)
+        self._tools.crew.do(work, partial(self._staged, job))
+
+    def unmake(self, job: Job) -> None:
+        """Undo what was done to the folder of a command that was not started after all."""
+        if job.stages:
+            self.folders.unstaged(job.name)
+        elif not self.folders.take_back(job.name):
+            self.folders.remove(job.name)
+
+    def cannot_start(self, job: Job, class_: Class, reason: str) -> None:
+        """End a job that never started, and never will."""
+        job.problem = (class_, reason)
+        self._happened(job, "done")
+
+    def tidy(self) -> None:
+        """Clear away what is settled: its folder first, then the files and the record that tell of it."""
+        for job in self._discarded:
+            self.outbox.settle(job.name)
+            forget = partial(self._forget, job)
+            if job.status == "failed" or (job.status == "cancelled" and job.started_at is not None):
+                if job.spec.resources:
+                    resource = f"{self.folders.path(job.name)}/resource"
+                    self._tools.crew.do(partial(folders.remove, resource), forget)
+                else:
+                    forget(None)
+            elif self.folders.take_back(job.name):
+                forget(None)
+            else:
+                self._tools.crew.do(partial(self.folders.remove, job.name), forget)
+        self._discarded.clear()
+
+    # Instructions
+
+    def _start(self, job: Job) -> None:
+        spec = job.spec
+        limit = spec.log_limit
+        head = None if limit is None else limit // 2
+        try:
+            owner = owner_of(spec)
+            if job.stages:
+                folder = self.folders.staged(job.name)
+            elif owner is None:
+                folder = self.folders.make(job.name)
+            else:
+                folder = self.folders.make_for(job.name, owner)
+            order = orders.Order(
+                name=job.name,
+                argv=[encoded(word) for word in spec.command],
+                env=self._tools.environment.of(spec, owner, folder, max(1, self._tools.cpus // self.pool.limit)),
+                folder=os.fsencode(folder + "/tmp"),  # noqa: S108 - the task's own
+                uid=None if owner is None else owner.uid,
+                gid=None if owner is None else owner.gid,
+                timeout=spec.run_timeout,
+                head=head,
+                tail=0 if limit is None or head is None else limit - head,
+                spec=msgspec.msgpack.encode(job.carried),
+            )
+            self.pool.start(order)
+        except OSError as problem:
+            self.cannot_start(job, "lost", f"the worker could not start it: {problem}")
+
+    def _stop(self, job: Job) -> None:
+        if job.halted == "terminate":
+            self.pool.terminate(job.name, "halted", TERMINATE_GRACE)
+        else:
+            self.pool.kill(job.name, "halted")
+
+    def _upload(self, job: Job) -> None:
+        job.stop = Flag()
+        folder = f"{self.folders.path(job.name)}/output"
+        self._tools.crew.do(partial(upload, folder, job.spec.output, job.stop), partial(self._uploaded, job))
+
+    def _abandon(self, job: Job) -> None:
+        if job.stop is not None:
+            job.stop.set()
+
+    def _tell_started(self, job: Job) -> None:
+        self._tell(job, "running", job.started_at or time.time())
+        if job.suspended:
+            self.pool.suspend(job.name)
+
+    def _tell(self, job: Job, phase: Literal["staging", "running", "uploading"], at: float) -> None:
+        self.outbox.started(job.name, Started(job.ref, phase, at))
+
+    def _finish(self, job: Job) -> None:
+        end = job.ended
+        out = err = b""
+        if isinstance(end, orders.Ended):
+            result = outcome.ended(end, job.staged, job.uploaded, halted=bool(job.halted))
+            out, err = end.out.inline or b"", end.err.inline or b""
+        elif isinstance(end, orders.Lost):
+            result = outcome.lost(end, job.staged)
+        elif job.problem is not None:
+            result = outcome.unstarted(*job.problem, job.staged)
+        else:
+            result = outcome.unstarted("cancelled", "stopped before it started", job.staged)
+        over = end.wall_end if isinstance(end, orders.Ended) and not job.spec.output else time.time()
+        job.status = result.status
+        told = End(job.ref, result, job.started_at, over, out, err)
+        if end is None or job.halted or job.spec.output:  # a keeper's record alone would tell another end
+            self.outbox.save(job.name, Saved(job.carried, told))
+        self.outbox.end(job.name, told)
+
+    def _forget(self, job: Job, _: object) -> None:
+        self.outbox.forget(job.name)
+        if job.ended is not None:
+            self.pool.acknowledge(job.name)
+
+    # What the threads did
+
+    def _staged(self, job: Job, result: object) -> None:
+        if job.phase != "staging":  # abandoned meanwhile
+            self._tools.crew.do(partial(self.folders.remove, job.name), lambda _: None)
+        elif isinstance(result, Staged):
+            job.staged = result
+            self._happened(job, "staged")
+        elif isinstance(result, NotStaged):
+            job.staged = result.staged
+            job.problem = (result.class_, result.reason)
+            self._happened(job, "not_staged")
+        else:
+            job.problem = ("download", f"{type(result).__name__}: {result}")
+            self._happened(job, "not_staged")
+
+    def _uploaded(self, job: Job, result: object) -> None:
+        if job.phase != "uploading":
+            return
+        if not isinstance(result, Uploaded):
+            result = Uploaded(problem=f"{type(result).__name__}: {result}")
+        job.uploaded = result
+        slow = result.seconds > SLOW_UPLOAD and not result.problem
+        self._happened(job, "uploaded_slowly" if slow else "uploaded")
