@@ -52,9 +52,8 @@ def _live(state: State, task: int, live: Live) -> list[str]:
     if isinstance(place, Waiting):
         if not place.missing:
             broken.append(f"task {task} waits for nothing")
-        for parent in place.missing:
-            if task not in state.children.get(parent, ()):
-                broken.append(f"task {task} waits for {parent}, which does not know")
+        strangers = [parent for parent in place.missing if task not in state.children.get(parent, ())]
+        broken += [f"task {task} waits for {parent}, which does not know" for parent in strangers]
     if isinstance(place, Held | Returning):
         assert live.held is not None
         if live.held.attempt > live.attempt:

@@ -33,11 +33,12 @@ class Mark(NamedTuple):
 
 
 class Reported(NamedTuple):
-    """A worker's report, its output already handed to the log store."""
+    """A worker's report, its output already handed to the log store; `full`: nothing more of it is taken."""
 
     peer: Peer
     report: wire.Report
     marks: tuple[Mark, ...]
+    full: bool = False
 
 
 class Silent(NamedTuple):

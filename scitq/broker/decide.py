@@ -8,8 +8,7 @@ from typing import Any
 
 from msgspec import Raw
 
-import scitq
-from scitq import wire
+from scitq import __version__, wire
 from scitq.broker import events, schedule
 from scitq.broker.commands import Ask, Command, Decision, DropParts, Gone, Peer, Reported, Schedule, Silent
 from scitq.broker.explain import explain_batch, explain_task
@@ -34,7 +33,7 @@ def decide(state: State, command: Command, now: float) -> Decision:
         case Ask(peer, message):
             _ask(state, peer, message, now, decision)
         case Reported():
-            reports.report(state, command, decision)
+            reports.report(state, command, now, decision)
         case Schedule():
             _schedule(state, decision)
         case Silent(worker):
@@ -102,7 +101,7 @@ def _within_bound(assignments: list[wire.Assignment]) -> list[list[wire.Assignme
 def _hello(state: State, peer: Peer, message: wire.Hello, now: float, decision: Decision) -> None:
     if message.protocol != wire.PROTOCOL:
         raise WrongVersion(
-            f"this broker speaks protocol {wire.PROTOCOL} (scitq {scitq.__version__}), you speak {message.protocol}"
+            f"this broker speaks protocol {wire.PROTOCOL} (scitq {__version__}), you speak {message.protocol}"
             f"{f' (scitq {message.version})' if message.version else ''}: install the same release on both sides"
         )
     if message.enrol is None:
@@ -111,14 +110,14 @@ def _hello(state: State, peer: Peer, message: wire.Hello, now: float, decision: 
             protocol=wire.PROTOCOL,
             mesh=state.mesh,
             epoch=state.epoch,
-            version=scitq.__version__,
+            version=__version__,
             role=peer.role,  # type: ignore[arg-type]
         )
         decision.send(peer.route, welcome)
         return
     if peer.role not in ("worker", "admin"):
         raise Refused(f"{peer.name} has the role {peer.role}, which may not join as a worker")
-    workers.join(state, peer, message, now, BEAT_SECONDS, scitq.__version__, decision)
+    workers.join(state, peer, message, now, BEAT_SECONDS, __version__, decision)
 
 
 def _explain(state: State, peer: Peer, message: wire.Explain, now: float, decision: Decision) -> None:
@@ -153,9 +152,9 @@ _RULES: dict[type, tuple[frozenset[str], Rule]] = {
     wire.BatchStop: (_USER, _plain(batches.stop)),
     wire.BatchGo: (_USER, _plain(batches.go)),
     wire.BatchDelete: (_USER, _plain(batches.delete)),
-    wire.Workers: (_USER | _OPERATOR, lambda s, p, m, now, d: reads.workers(s, p, m, now, d)),
+    wire.Workers: (_USER | _OPERATOR, reads.workers),
     wire.WorkerUpdate: (_OPERATOR, _plain(workers.update)),
-    wire.WorkerDelete: (_OPERATOR, lambda s, p, m, now, d: workers.delete(s, p, m, now, d)),
+    wire.WorkerDelete: (_OPERATOR, workers.delete),
     wire.AccessCreate: (_ADMIN, _plain(access.create)),
     wire.AccessRevoke: (_ADMIN, _plain(access.revoke)),
     wire.Beat: (frozenset({"worker", "admin"}), _beat),

@@ -198,7 +198,7 @@ class Assigned(Event, frozen=True, array_like=True, tag=30):
 
 
 class Asked(Event, frozen=True, array_like=True, tag=31):
-    """Attempts that have perhaps not started are asked back: to be queued, cancelled, edited, relaunched …"""
+    """Attempts that have perhaps not started are asked back: to be queued, cancelled, edited, reinstated."""
 
     tasks: tuple[int, ...]
     intent: str  # requeue | cancel | edit | reinstate

@@ -31,6 +31,7 @@ def fold(state: State) -> Iterator[Entry]:
         yield Entry(0.0, "fold", (fact,))
     yield from _edits(state)
     yield from _tasks(state)
+    yield from _gone_batches(state)
     if state.set_aside:
         yield Entry(0.0, "fold", tuple(state.set_aside))
     yield Entry(0.0, "fold", (_counted(state),))
@@ -51,7 +52,7 @@ def _workers(state: State) -> Iterator[Entry]:
             worker.version,
         )
         yield Entry(worker.joined_at, "fold", (joined,))
-        facts: list[Fact] = []
+        facts: list[Fact] = [joined] if worker.seen_at != worker.joined_at else []
         if worker.paused:
             facts.append(
                 events.WorkerChanged(worker.number, worker.concurrency, worker.prefetch, worker.batch, worker.paused)
@@ -92,6 +93,14 @@ def _edits(state: State) -> Iterator[Entry]:
         rows = edited[start : start + ROWS]
         packed = tuple(state.tasks.edited[task] for task in rows)
         yield Entry(0.0, "fold", (events.SpecsFolded(tuple(rows), packed),))
+
+
+def _gone_batches(state: State) -> Iterator[Entry]:
+    """Submits name batches that all their tasks have left since, and that were then deleted."""
+    alive = (submission for submission in state.tasks.submissions if submission.deleted < submission.count)
+    named = {group.batch for submission in alive for group in submission.groups}
+    for name in sorted(named - state.batches.keys()):
+        yield Entry(0.0, "fold", (events.BatchDeleted(name),))
 
 
 def _tasks(state: State) -> Iterator[Entry]:

@@ -4,17 +4,22 @@ No follower has a queue here. Of output it is sent at most what it granted credi
 the stream, reads on from the store when more credit comes, and marks as a gap what was not kept meanwhile.
 """
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from scitq import wire
 from scitq.broker import events
 from scitq.broker.commands import Send
 from scitq.broker.events import Entry, Log
 from scitq.broker.intervals import members
+from scitq.broker.log_reader import LogsDamaged
 from scitq.broker.logs import LogStore
 from scitq.broker.rules.reads import change_of, is_over, log_of
 from scitq.broker.state import State
+from scitq.errors import NotFound
 from scitq.wire import CHUNK_LIMIT, FOLLOW_CREDIT, Change, Chunk, Ended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 STREAMS: tuple[wire.StreamName, wire.StreamName] = ("stdout", "stderr")
 CHANGES_LIMIT = 2_000  # changes in one message
@@ -58,9 +63,14 @@ class Followers:
     # ------------------------------------------------------------------------ subscribing
 
     def follow(self, route: bytes, message: wire.Follow) -> list[Send]:
-        """Begin with the present state of all that is followed."""
-        follow = _TaskFollow(route, message)
+        """Begin with the present state of all that is followed; NotFound for what is not there."""
         state = self._state
+        for task in message.tasks:
+            if task not in state.tasks:
+                raise NotFound(f"there is no task {task}")
+        if message.batch is not None and message.batch not in state.batches:
+            raise NotFound(f"there is no batch {message.batch}")
+        follow = _TaskFollow(route, message)
         tasks: Iterable[int] = message.tasks
         if message.batch is not None:
             tasks = [task for task in state.tasks.ids() if state.batch_of(task) == message.batch]
@@ -240,7 +250,13 @@ def read(store: LogStore, log: Log, offset: int, limit: int) -> tuple[int, bytes
     start = max(offset, log.tail) if log.head <= offset < log.tail else offset
     if log.pointer is None or start >= log.total:
         return offset, b"", 0
-    pieces = store.read(log.pointer, start, limit)
+    try:
+        pieces = store.read(log.pointer, start, limit)
+    except LogsDamaged as damage:
+        if damage.resume <= start:
+            return offset, b"", 0
+        found, data, _ = read(store, log, damage.resume, limit)
+        return found, data, found - offset
     if not pieces:
         return offset, b"", 0
     first, data = pieces[0]

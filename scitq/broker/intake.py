@@ -14,7 +14,7 @@ from scitq.wire import Chunk, Report
 
 def take_in(state: State, store: LogStore, worker: int, report: Report) -> tuple[Mark, ...]:
     """Store what of the report's output belongs to current attempts and is new."""
-    marks: dict[tuple[int, int], Mark] = {}
+    marks: dict[tuple[int, int], list[Mark]] = {}
     for chunk in report.chunks:
         _store(state, store, worker, chunk, marks)
     for end in report.ends:
@@ -22,25 +22,30 @@ def take_in(state: State, store: LogStore, worker: int, report: Report) -> tuple
             _store(state, store, worker, Chunk(end.ref, "stdout", 0, end.stdout), marks)
         if end.stderr:
             _store(state, store, worker, Chunk(end.ref, "stderr", 0, end.stderr), marks)
-    return tuple(marks.values())
+    return tuple(mark for kept in marks.values() for mark in kept)
 
 
-def _store(state: State, store: LogStore, worker: int, chunk: Chunk, marks: dict[tuple[int, int], Mark]) -> None:
+def _store(
+    state: State, store: LogStore, worker: int, chunk: Chunk, marks: dict[tuple[int, int], list[Mark]]
+) -> None:
     place = (chunk.ref.task, 0 if chunk.stream == "stdout" else 1)
-    before = _before(state, place, marks.get(place))
+    kept = marks.setdefault(place, [])
+    before = _before(state, place, kept)
     keep = output.take(state, worker, chunk, before)
     if keep is None:
         return
-    previous = None if before is None or before.pointer < 0 else before.pointer
     stream = Stream(chunk.ref.task, chunk.ref.attempt, place[1])
-    pointer = store.append(previous, stream, keep.offset, keep.data)
-    tail = keep.tail or (marks[place].tail if place in marks else 0)
-    marks[place] = Mark(*place, keep.offset + len(keep.data), pointer, tail)
+    pointer = store.append(None if before.pointer < 0 else before.pointer, stream, keep.offset, keep.data)
+    following = keep.offset + len(keep.data)
+    if kept and not keep.tail:
+        kept[-1] = kept[-1]._replace(next=following, pointer=pointer)
+    else:  # a cut lies between what was kept before and this
+        kept.append(Mark(*place, following, pointer, keep.tail))
 
 
-def _before(state: State, place: tuple[int, int], mark: Mark | None) -> LogEnd | None:
+def _before(state: State, place: tuple[int, int], kept: list[Mark]) -> LogEnd:
     slot = state.tasks.slot(place[0]) if place[0] in state.tasks else None
-    known = slot.logs.get(place[1]) if type(slot) is Live else None
-    if mark is None:
-        return known
-    return LogEnd(mark.next, mark.pointer, refused=known.refused if known else "")
+    log = slot.logs.get(place[1], LogEnd()) if type(slot) is Live else LogEnd()
+    for mark in kept:
+        log = log.kept(mark.next, mark.pointer, mark.tail)
+    return log

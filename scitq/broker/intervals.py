@@ -31,7 +31,7 @@ class IntervalSet:
             yield from range(first, last + 1)
 
     def runs(self) -> Runs:
-        """The set as first, last, first, last, …"""
+        """The set as first, last pairs."""
         return tuple(bound for run in zip(self._firsts, self._lasts, strict=True) for bound in run)
 
     def first(self) -> int:

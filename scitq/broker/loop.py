@@ -1,13 +1,15 @@
-"""The ROUTER loop: the only place with a socket and a clock.
+"""The loop: the only place of the broker with a socket and a clock.
 
 A round: take what has come (bounded, so that nobody waits for long), decide each command, apply its facts, place what
 can be placed; hand the facts to the sync thread; when they are on disk, say what was held back until then. While one
 round is on its way to the disk the next is collected.
+
+What a message can cause never ends the loop: `decide` is pure, so whatever it raises has changed nothing. Facts that
+cannot be applied do end it: memory would no longer be what the journal says, and a restart reads the truth.
 """
 
 import gc
 import logging
-import os
 import time
 from pathlib import Path
 from types import FrameType
@@ -15,9 +17,8 @@ from typing import NamedTuple
 
 import zmq
 
-import scitq
-from scitq import wire
-from scitq.broker import events
+from scitq import __version__, wire
+from scitq.broker import answers, events
 from scitq.broker.access import Doorkeeper, ServerKeys
 from scitq.broker.apply import apply
 from scitq.broker.commands import (
@@ -35,19 +36,17 @@ from scitq.broker.commands import (
 )
 from scitq.broker.compaction_child import Compactor
 from scitq.broker.decide import BEAT_SECONDS, decide
+from scitq.broker.door import Arrival, Door
 from scitq.broker.events import Entry
-from scitq.broker.followers import STREAMS, Followers, read
+from scitq.broker.followers import Followers
 from scitq.broker.intake import take_in
 from scitq.broker.journal import Journal
 from scitq.broker.logs import LogStore
 from scitq.broker.peers import OwnClock, Peers
-from scitq.broker.rules.reads import log_of
 from scitq.broker.state import State
 from scitq.broker.waits import Waits
 from scitq.broker.writer import Round, Writer
-from scitq.config import make_private
-from scitq.errors import BadMessage, NotFound, Refused, ScitqError, TooLarge, Unavailable
-from scitq.wire import CHUNK_LIMIT, MESSAGE_LIMIT
+from scitq.errors import Refused, ScitqError, Unavailable
 
 log = logging.getLogger("scitq.broker")
 
@@ -56,7 +55,7 @@ ROUND_SECONDS = 0.02
 TICK_SECONDS = 0.5
 OFFLINE_BEATS = 4
 PARTS_KEPT_SECONDS = 86_400.0
-QUEUED_MESSAGES = 1_000  # per connection, in libzmq; past that it is taken for dead
+FINISH_SECONDS = 5.0
 
 
 class Settings(NamedTuple):
@@ -71,18 +70,18 @@ class Broker:
     """One broker on an opened state."""
 
     def __init__(self, settings: Settings, state: State, journal: Journal, store: LogStore, keys: ServerKeys) -> None:
-        self._settings = settings
+        self._grace = settings.grace
         self._state = state
         self._journal = journal
         self._store = store
-        self._keys = keys
+        self._server_key = keys.public
         self._writer = Writer(journal, store)
         self._compactor = Compactor(settings.state / "journal", journal, self._writer)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._doorkeeper = Doorkeeper(self._context, state.keys)
-        self._socket = self._open_socket()
-        self._clock = OwnClock(time.monotonic())
         self._peers = Peers()
+        self._door = Door(self._context, settings.bind, keys, state.keys, self._peers)
+        self._clock = OwnClock(time.monotonic())
         self._waits = Waits()
         self._followers = Followers(state, store)
         self._entries: list[Entry] = []
@@ -93,41 +92,17 @@ class Broker:
         self._started_at = time.time()
         self._refused = 0
 
-    # ------------------------------------------------------------------------ life
-
-    def _open_socket(self) -> "zmq.Socket[bytes]":
-        socket = self._context.socket(zmq.ROUTER)
-        socket.linger = 500
-        socket.router_mandatory = True
-        socket.maxmsgsize = MESSAGE_LIMIT
-        socket.sndhwm = QUEUED_MESSAGES
-        socket.rcvhwm = QUEUED_MESSAGES
-        socket.heartbeat_ivl = 5_000
-        socket.heartbeat_timeout = 20_000
-        # A listener takes the options as they are at its bind: the ipc ones first, without CURVE.
-        for address in sorted(self._settings.bind, key=lambda address: not address.startswith("ipc://")):
-            if address.startswith("ipc://"):
-                make_private(Path(address.removeprefix("ipc://")).parent)
-            else:
-                socket.curve_server = True
-                socket.curve_secretkey = self._keys.secret.encode()
-                socket.curve_publickey = self._keys.public.encode()
-            try:
-                socket.bind(address)
-            except zmq.ZMQError as problem:
-                raise Unavailable(f"cannot listen at {address}: {problem}") from None
-        return socket
-
     @property
-    def endpoints(self) -> str:
-        """The last address bound, as libzmq says it (a wildcard port resolved)."""
-        endpoint = self._socket.getsockopt(zmq.LAST_ENDPOINT)
-        return endpoint.rstrip(b"\0").decode() if isinstance(endpoint, bytes) else str(endpoint)
+    def endpoint(self) -> str:
+        """The last address bound, a wildcard port resolved."""
+        return self._door.endpoint
 
     @property
     def mesh(self) -> str:
         """The mesh's id."""
         return self._state.mesh
+
+    # ------------------------------------------------------------------------ life
 
     def stop(self, number: int = 0, frame: FrameType | None = None) -> None:
         """End the loop after this round (a signal handler)."""
@@ -137,10 +112,10 @@ class Broker:
         """Serve until told to stop; 0 in good order, 1 when the disk refused for too long."""
         gc.collect()
         gc.freeze()
-        self._record((events.BrokerStarted(scitq.__version__),), "start")
+        self._record((events.BrokerStarted(__version__),), "start")
         self._peers.expect(list(self._state.workers), self._clock.now)
         poller = zmq.Poller()
-        for watched in (self._socket, self._doorkeeper.socket, self._writer.fd):
+        for watched in (self._door.socket, self._doorkeeper.socket, self._writer.fd):
             poller.register(watched, zmq.POLLIN)
         while not self._stopping and not self._writer.given_up:
             poller.poll(self._patience())
@@ -155,93 +130,61 @@ class Broker:
 
     def _patience(self) -> int:
         """Milliseconds to sleep when nothing comes."""
-        waiting = int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
-        if waiting or (self._dirty and not self._writer.trouble):
+        if self._door.waiting or (self._dirty and not self._writer.trouble):
             return 0
-        return max(int((self._next_tick - time.monotonic()) * 1000) + 1, 0) if self._next_tick else 0
+        return max(int((self._next_tick - time.monotonic()) * 1000) + 1, 0)
 
     def _finish(self) -> int:
-        deadline = time.monotonic() + 5
-        while (self._writer.in_flight or self._entries or self._held) and time.monotonic() < deadline:
-            if self._writer.given_up:
+        deadline = time.monotonic() + FINISH_SECONDS
+        while (self._writer.in_flight or self._entries) and not self._writer.given_up:
+            if time.monotonic() > deadline:
                 break
+            zmq.Poller().poll(1)
             self._release()
             self._commit()
-            time.sleep(0.001)
         self._compactor.stop()
         self._writer.close()
-        given_up = self._writer.given_up
         self._journal.close()
         self._store.close()
         self._doorkeeper.close()
-        self._socket.close()
+        self._door.socket.close()
         self._context.term()
-        if given_up:
-            log.error(
-                "the journal could not be written for too long: %s; a restart reads what is durable",
-                self._writer.trouble,
-            )
-        return 1 if given_up else 0
+        if not self._writer.given_up:
+            return 0
+        log.error("the journal could not be written: %s; a restart reads what is durable", self._writer.trouble)
+        return 1
 
     # ------------------------------------------------------------------------ in
 
     def _drain(self) -> None:
         until = time.monotonic() + ROUND_SECONDS
         for _ in range(ROUND_MESSAGES):
-            try:
-                frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+            arrival = self._door.receive()
+            if arrival is None:
                 break
-            self._take(frames)
+            self._take(arrival)
             if time.monotonic() > until:
                 break
         if self._dirty and not self._writer.trouble:
             self._dirty = False
             self._decide(Schedule(), "schedule")
 
-    def _take(self, frames: list[zmq.Frame]) -> None:
-        route = frames[0].bytes
-        if len(frames) != 2:
-            self._refuse(route, None, BadMessage(f"{len(frames) - 1} frames where one message is one frame"))
+    def _take(self, arrival: Arrival) -> None:
+        if arrival.peer is None or arrival.message is None:
+            if isinstance(arrival.problem, Refused):
+                self._drop(arrival.route)
+            self._refuse(arrival, arrival.problem or ScitqError("refused"))
             return
-        body = frames[1].buffer
+        self._peers.heard(arrival.peer, self._clock.now)
         try:
-            message = wire.decode_request(body)
-        except BadMessage as problem:
-            self._refuse(route, wire.request_id(body), problem)
-            return
-        peer = self._identify(route, frames[1])
-        if peer is None:
-            self._refuse(route, getattr(message, "id", None), ScitqError("this key is not accepted any more"))
-            return
-        if self._peers.get(route) is None and not isinstance(message, wire.Hello):
-            self._refuse(route, getattr(message, "id", None), BadMessage("the first message is `hello`"))
-            return
-        self._peers.heard(peer, self._clock.now)
-        try:
-            self._handle(peer, message)
+            self._handle(arrival.peer, arrival.message)
         except ScitqError as problem:
-            self._refuse(route, getattr(message, "id", None), problem)
+            self._refuse(arrival, problem)
 
-    def _identify(self, route: bytes, frame: zmq.Frame) -> Peer | None:
-        """Role and name by the key, at every message; a connection without a key came by ipc."""
-        known = self._peers.get(route)
-        try:
-            key = frame.get("User-Id")
-        except zmq.ZMQError:
-            return known or Peer(route, "admin", "local")
-        access = self._state.keys.get(str(key))
-        if access is None:
-            self._drop(route)
-            return None
-        if known is not None:
-            return known if known.role == access.role else known._replace(role=access.role, name=access.name)
-        return Peer(route, access.role, access.name)
-
-    def _refuse(self, route: bytes, request: int | None, problem: ScitqError) -> None:
+    def _refuse(self, arrival: Arrival, problem: ScitqError) -> None:
         self._refused += 1
         error = {"code": problem.code, "message": str(problem)}
-        self._say([Send(route, wire.Error(id=request, error=error))])
+        self._say([Send(arrival.route, wire.Error(id=arrival.request, error=error))])
 
     def _handle(self, peer: Peer, message: wire.Request) -> None:
         if self._writer.trouble and not isinstance(message, wire.Status):
@@ -252,11 +195,10 @@ class Broker:
             case wire.Report():
                 self._reported(peer, message)
             case wire.Follow():
-                self._only(peer, "admin", "user")
-                self._check_follow(message)
+                _only(peer, "admin", "user")
                 self._say(self._followers.follow(peer.route, message))
             case wire.FollowOutput():
-                self._only(peer, "admin", "user")
+                _only(peer, "admin", "user")
                 self._say(self._followers.follow_output(peer.route, message))
             case wire.Credit():
                 self._say(self._followers.credit(peer.route, message))
@@ -264,55 +206,56 @@ class Broker:
                 self._followers.unfollow(peer.route, message.follow)
                 self._say([Send(peer.route, wire.Done(id=message.id))])
             case wire.Output():
-                self._only(peer, "admin", "user")
-                self._say([Send(peer.route, self._output(message))])
+                _only(peer, "admin", "user")
+                self._say([Send(peer.route, answers.output(self._state, self._store, message))])
             case wire.Status():
-                self._say([Send(peer.route, self._status(message))])
+                self._say([Send(peer.route, self._status(message.id))])
             case wire.AccessList():
-                self._only(peer, "admin")
-                self._say([Send(peer.route, self._access_keys(message.id))])
+                _only(peer, "admin")
+                self._say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
             case wire.Submit() if self._journal.tight:
                 raise Unavailable("the broker's disk is nearly full: it takes no new tasks until there is room")
             case _:
                 self._asked(peer, message)
 
-    def _only(self, peer: Peer, *roles: str) -> None:
-        if peer.role not in roles:
-            raise Refused(f"{peer.name} has the role {peer.role}, which may not ask for this")
-
-    def _check_follow(self, message: wire.Follow) -> None:
-        for task in message.tasks:
-            if task not in self._state.tasks:
-                raise NotFound(f"there is no task {task}")
-        if message.batch is not None and message.batch not in self._state.batches:
-            raise NotFound(f"there is no batch {message.batch}")
-
     def _reported(self, peer: Peer, report: wire.Report) -> None:
         if peer.role not in ("worker", "admin") or peer.worker is None:
             return
-        if self._journal.tight:
-            marks: tuple[Mark, ...] = ()
-        else:
-            marks = take_in(self._state, self._store, peer.worker, report)
-        self._decide(Reported(peer, report, marks), peer.name)
+        full = self._journal.tight
+        marks: tuple[Mark, ...] = () if full else take_in(self._state, self._store, peer.worker, report)
+        self._decide(Reported(peer, report, marks, full), peer.name)
         self._say(self._followers.live(report.chunks))
 
     def _asked(self, peer: Peer, message: wire.Request) -> None:
         decision = self._decide(Ask(peer, message), f"{peer.name} {getattr(message, 'id', '')}")
-        refused = any(isinstance(send.message, wire.Error) for send in decision.sends)
-        if isinstance(message, wire.Hello) and not refused:
+        if any(isinstance(send.message, wire.Error) for send in decision.sends):
+            self._refused += 1
+        elif isinstance(message, wire.Hello):
             joined = [event for event in decision.events if isinstance(event, events.WorkerJoined)]
             self._peers.add(peer._replace(worker=joined[0].worker if joined else None), self._clock.now)
-        elif isinstance(message, wire.AccessCreate) and not refused:
-            self._say([Send(peer.route, self._access_keys(message.id))])
-        elif isinstance(message, wire.AccessRevoke) and not refused:
-            for revoked in self._peers.named(message.name):
-                self._drop(revoked.route)
+        elif isinstance(message, wire.AccessCreate):
+            self._say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
+        elif isinstance(message, wire.AccessRevoke):
+            self._expel(message.name)
+
+    def _status(self, request: int) -> wire.Answer:
+        notes = list(self._journal.notes)
+        if self._writer.trouble:
+            notes.append(f"the journal cannot be written at present: {self._writer.trouble}")
+        if self._journal.tight:
+            notes.append("the disk is nearly full: only ends of tasks are taken")
+        return answers.status(
+            self._state, request, started_at=self._started_at, refused=self._refused, notes=tuple(notes)
+        )
 
     # ------------------------------------------------------------------------ decide, apply
 
     def _decide(self, command: Command, cause: str) -> Decision:
-        decision = decide(self._state, command, time.time())
+        try:
+            decision = decide(self._state, command, time.time())
+        except Exception as defect:
+            log.exception("a defect of scitq: %s could not be decided, nothing was changed", type(command).__name__)
+            raise ScitqError(f"a defect of the broker, please report it: {defect!r}") from defect
         if decision.events:
             self._record(tuple(decision.events), cause)
         for wait in decision.waits:
@@ -322,7 +265,11 @@ class Broker:
 
     def _record(self, facts: tuple[events.Fact, ...], cause: str) -> None:
         entry = Entry(time.time(), cause, facts)
-        apply(self._state, entry)
+        try:
+            apply(self._state, entry)
+        except Exception:
+            log.exception("facts that cannot be applied, caused by %s: %s", cause, facts[:20])
+            raise SystemExit(1) from None
         self._entries.append(entry)
         self._dirty = True
         for fact in facts:
@@ -331,12 +278,12 @@ class Broker:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if now < self._next_tick or self._writer.trouble:
-            if self._writer.trouble:
-                self._next_tick = now + TICK_SECONDS
+        if now < self._next_tick:
             return
         self._next_tick = now + TICK_SECONDS
-        for number in self._peers.silent(self._clock.now, self._settings.grace):
+        if self._writer.trouble:
+            return
+        for number in self._peers.silent(self._clock.now, self._grace):
             self._decide(Silent(number), "grace over")
             self._peers.forget_worker(number)
         for number in self._peers.silent(self._clock.now, OFFLINE_BEATS * BEAT_SECONDS):
@@ -386,18 +333,8 @@ class Broker:
     def _transmit(self, sends: list[Send]) -> None:
         for to, message in sends:
             route = self._peers.route_of(to) if isinstance(to, int) else to
-            if route is None:
-                continue
-            try:
-                frame = wire.encode(message)
-            except TooLarge as problem:
-                error = {"code": problem.code, "message": f"{problem}; ask for fewer rows"}
-                frame = wire.encode(wire.Error(id=getattr(message, "id", None), error=error))
-            try:
-                self._socket.send_multipart([route, frame], zmq.NOBLOCK)
-            except zmq.ZMQError:
-                # Gone, or so slow that its queue is full: it will say hello again, and ask again.
-                self._drop(route)
+            if route is not None and not self._door.send(route, message):
+                self._drop(route)  # it will say hello again, and ask again
 
     def _drop(self, route: bytes) -> None:
         self._followers.drop(route)
@@ -405,53 +342,14 @@ class Broker:
         if worker is not None and not self._writer.trouble:
             self._decide(Gone(worker), "connection gone")
 
-    # ------------------------------------------------------------------------ answers that need the loop
+    def _expel(self, name: str) -> None:
+        """A key is revoked: what was pushed or handed to its holders ends now."""
+        for peer in self._peers.named(name):
+            if peer.worker is not None:
+                self._decide(Silent(peer.worker), f"key {name} revoked")
+            self._drop(peer.route)
 
-    def _output(self, message: wire.Output) -> wire.Answer:
-        stream = STREAMS.index(message.stream)
-        attempt, kept, over = log_of(self._state, message.task, message.attempt, stream)
-        limit = min(max(message.limit, 1), CHUNK_LIMIT * 4)
-        offset, data, gap = read(self._store, kept, max(message.offset, 0), limit)
-        following = offset + len(data)
-        return wire.OutputPart(
-            id=message.id,
-            task=message.task,
-            attempt=attempt,
-            stream=message.stream,
-            offset=offset,
-            data=data,
-            next=following,
-            end=over and (not data or following >= kept.total),
-            gap=gap,
-            note=kept.note,
-        )
 
-    def _access_keys(self, request: int) -> wire.Answer:
-        return wire.AccessKeys(id=request, server_key=self._keys.public, keys=tuple(self._state.access.values()))
-
-    def _status(self, message: wire.Status) -> wire.Answer:
-        counts: dict[str, int] = {}
-        for batch in self._state.batches.values():
-            for status, number in batch.counts.items():
-                counts[status] = counts.get(status, 0) + number
-        workers: dict[str, int] = {}
-        for worker in self._state.workers.values():
-            workers[worker.status] = workers.get(worker.status, 0) + 1
-        notes = list(self._journal.notes)
-        if self._writer.trouble:
-            notes.append(f"the journal cannot be written at present: {self._writer.trouble}")
-        if self._journal.tight:
-            notes.append("the disk is nearly full: only ends of tasks are taken")
-        return wire.StatusIs(
-            id=message.id,
-            mesh=self._state.mesh,
-            epoch=self._state.epoch,
-            version=scitq.__version__,
-            pid=os.getpid(),
-            started_at=self._started_at,
-            batches=len(self._state.batches),
-            counts=counts,
-            workers=workers,
-            refused_messages=self._refused,
-            notes=tuple(notes),
-        )
+def _only(peer: Peer, *roles: str) -> None:
+    if peer.role not in roles:
+        raise Refused(f"{peer.name} has the role {peer.role}, which may not ask for this")

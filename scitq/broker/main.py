@@ -43,9 +43,9 @@ def run(
         broker = open_broker(Settings(state, bind, grace))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, broker.stop)
-        log.info("broker of mesh %s listens at %s", broker.mesh, broker.endpoints)
+        log.info("broker of mesh %s listens at %s", broker.mesh, broker.endpoint)
         if ready_fd >= 0:
-            os.write(ready_fd, broker.endpoints.encode() + b"\n")
+            os.write(ready_fd, broker.endpoint.encode() + b"\n")
             os.close(ready_fd)
         code = broker.run()
         log.info("broker stopped")
@@ -84,7 +84,7 @@ def open_broker(settings: Settings) -> Broker:
     store.hold(log_pointers(state))
     state.released.clear()
     broker = Broker(settings, state, journal, store, keys)
-    _first_admin(settings, state, journal, keys.public, broker.endpoints)
+    _first_admin(settings, state, journal, keys.public, broker.endpoint)
     return broker
 
 

@@ -81,19 +81,19 @@ def mend(folder: Path) -> list[str]:
 def lines(folder: Path) -> Iterator[str]:
     """The journal as JSON lines, an entry each: where it lies, when, what caused it, its facts."""
     _is_state(folder)
-    for source in segments.read_chain(folder / JOURNAL).sources:
-        for frame in source.frames():
-            for entry in events.decode(frame.body):
-                yield json.dumps(
-                    {
-                        "file": frame.segment,
-                        "frame": frame.number,
-                        "at": entry.at,
-                        "cause": entry.cause,
-                        "events": [_plain(event) for event in entry.events],
-                    },
-                    default=_text,
-                )
+    try:
+        for source in segments.read_chain(folder / JOURNAL).sources:
+            for frame in source.frames():
+                for entry in events.decode(frame.body):
+                    yield _line(frame, entry)
+    except FileNotFoundError:
+        raise ScitqError("a compaction took the files away meanwhile: run it again") from None
+
+
+def _line(frame: segments.Frame, entry: Entry) -> str:
+    facts = [_plain(event) for event in entry.events]
+    place = {"file": frame.segment, "frame": frame.number, "at": entry.at, "cause": entry.cause}
+    return json.dumps({**place, "events": facts}, default=_text)
 
 
 def _plain(event: events.Fact) -> dict[str, object]:

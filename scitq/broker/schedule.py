@@ -49,9 +49,14 @@ def take_back(state: State, placed: dict[int, list[int]]) -> dict[int, list[int]
     if not state.crowded:
         return {}
     asked: dict[int, list[int]] = {}
+    # What was asked back before will take free slots first: never ask twice for one slot.
+    on_their_way = sum(
+        live.place.status == "returning" for donor in state.crowded.values() for live in donor.held.values()
+    )
     for worker in state.roomy.values():
-        free = worker.concurrency - len(worker.held)
+        free = worker.concurrency - len(worker.held) - on_their_way
         if free <= 0 or worker.number in placed:
+            on_their_way -= min(on_their_way, max(worker.concurrency - len(worker.held), 0))
             continue
         for donor in state.crowded.values():
             if free <= 0:

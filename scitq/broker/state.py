@@ -2,12 +2,15 @@
 
 from bisect import insort
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from scitq.broker.events import PartKept, SetAside
 from scitq.broker.intervals import IntervalSet
 from scitq.broker.moves import MOVES
 from scitq.broker.tasks import Live, TaskTable
 from scitq.model import ENDED, EVERY_BATCH, Access
+
+if TYPE_CHECKING:
+    from scitq.broker.events import PartKept, SetAside
 
 WINDOW_SECONDS = 0.2
 WINDOW_LIMIT = 512

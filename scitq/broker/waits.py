@@ -44,7 +44,7 @@ class Waits:
         count = wait.touched
         if wait.edit:
             late = [Skipped(task, "its worker has not answered yet") for task in returning]
-            late += [Skipped(task, "has started") for task in wait.tasks if _started(state, task)]
+            late += [Skipped(task, why) for task in wait.tasks if (why := _escaped(state, task))]
             count -= len(late)
             skipped = (skipped + late)[:SKIPPED_LIMIT]
         names = tuple(sorted(worker_name(state, number) for number in missing))
@@ -56,8 +56,14 @@ def _returning(state: State, task: int) -> bool:
     return type(slot) is Live and isinstance(slot.place, Returning)
 
 
-def _started(state: State, task: int) -> bool:
-    return task in state.tasks and state.status_of(task) in ("running", "uploading", "succeeded", "failed")
+def _escaped(state: State, task: int) -> str:
+    """Why a change did not reach the task; "" when it did."""
+    if task not in state.tasks:
+        return "was deleted"
+    status = state.status_of(task)
+    if status == "cancelled":
+        return "was cancelled"
+    return "has started" if status in ("running", "uploading", "succeeded", "failed") else ""
 
 
 def _worker(state: State, task: int) -> int | None:

@@ -20,7 +20,11 @@ MAY_IMPORT = {
     "fetch": set[str](),
 }
 
-PURE_BROKER = {"events", "state", "decide", "schedule", "recruit", "explain", "rules"}
+PURE_BROKER = {
+    *("events", "intervals", "moves", "tasks", "state", "apply", "check", "fold"),
+    *("commands", "decide", "rules", "schedule", "recruit", "explain", "waits"),
+    *("frames", "log_records"),
+}
 PURE_MAY_IMPORT = {"errors", "model", "wire"}
 IMPURE = {
     *("asyncio", "concurrent", "multiprocessing", "threading", "subprocess", "signal"),

@@ -19,8 +19,14 @@ def is_current(live: Live, ref: Ref, worker: int) -> bool:
     return held is not None and (held.worker, held.attempt, held.epoch) == (worker, ref.attempt, ref.epoch)
 
 
-def lost_before(live: Live, ref: Ref, worker: int) -> bool:
-    """Whether this attempt on this worker was thought lost."""
+def may_return(live: Live, ref: Ref, worker: int) -> bool:
+    """Whether this attempt was let go unanswered and may be current again."""
+    # Not what ran another specification than the present one, nor what a later attempt followed to its end.
+    if ref.attempt <= live.barred or any(past.attempt > ref.attempt for past in live.past):
+        return False
+    let_go = live.let_go
+    if let_go is not None and (let_go.worker, let_go.attempt, let_go.epoch) == (worker, ref.attempt, ref.epoch):
+        return True
     lost = CLASSES.index("lost")
     return any(
         (past.attempt, past.epoch, past.worker, past.class_) == (ref.attempt, ref.epoch, worker, lost)
@@ -41,32 +47,56 @@ def answer_returned(state: State, live: Live, decision: Decision) -> None:
         decision.fact(events.Requeued((task,)))
         return
     decision.fact(events.Returned((task,)))
+    back = place.standby
     if place.intent == "cancel":
         decision.fact(events.Cancelled(runs_of([task]), "cancelled before it started"))
     elif place.intent == "edit" and place.changes is not None:
         decision.fact(events.Edited(runs_of([task]), place.changes))
-    elif place.standby is not None:
-        back = place.standby
-        decision.fact(events.Reinstated(task, back.attempt, back.epoch, back.worker, back.phase))
+    elif back is not None and _is_here(state, back.worker):
+        reinstate(state, live, back, decision)
 
 
-def answer_kept(state: State, live: Live, decision: Decision) -> None:
+def _is_here(state: State, worker: int) -> bool:
+    known = state.workers.get(worker)
+    return known is not None and known.status != "lost"
+
+
+def reinstate(state: State, live: Live, back: events.Standby, decision: Decision) -> None:
+    """An earlier attempt is current again: it may upload, unless its batch was stopped meanwhile."""
+    decision.fact(events.Reinstated(live.id, back.attempt, back.epoch, back.worker, back.phase))
+    ref = Ref(live.id, back.attempt, back.epoch)
+    decision.send(back.worker, wire.Confirmed(tasks=(ref,)))
+    _obey_stop(state, live, back.worker, ref, decision)
+
+
+def answer_kept(state: State, live: Live, at: float, decision: Decision) -> None:
     """It had started: it goes on, unless a user wanted it ended; an earlier attempt in standby is stopped."""
     place = live.place
     if not isinstance(place, Returning):
         return
     task, held = live.id, place.held
+    ref = Ref(task, held.attempt, held.epoch)
     decision.fact(events.Kept((task,)))
     if held.status in ("assigned", "staging"):
-        decision.fact(events.Entered("running", (task,), (held.started_at or held.assigned_at,)))
-    how = state.batches[live.batch].stopped
-    if place.intent == "cancel" or (place.intent == "requeue" and how in ("terminate", "kill")):
+        decision.fact(events.Entered("running", (task,), (held.started_at or at,)))
+    if place.intent == "cancel":
         decision.fact(events.HaltAsked((task,)))
-        ref = Ref(task, held.attempt, held.epoch)
-        decision.send(held.worker, wire.Halt(tasks=(ref,), terminate=how == "terminate"))
+        decision.send(held.worker, wire.Halt(tasks=(ref,)))
+    else:
+        _obey_stop(state, live, held.worker, ref, decision)
     if place.standby is not None:
         back = place.standby
         decision.send(back.worker, wire.Halt(tasks=(Ref(task, back.attempt, back.epoch),)))
+
+
+def _obey_stop(state: State, live: Live, worker: int, ref: Ref, decision: Decision) -> None:
+    """What turned out to run while its batch was being stopped shares the lot of the running."""
+    how = state.batches[live.batch].stopped
+    if how == "suspend":
+        decision.send(worker, wire.Suspend(tasks=(ref,)))
+    elif how in ("terminate", "kill"):
+        decision.fact(events.HaltAsked((live.id,)))
+        decision.send(worker, wire.Halt(tasks=(ref,), terminate=how == "terminate"))
 
 
 def again_after_loss(live: Live) -> bool:
@@ -100,12 +130,13 @@ def lost_result(live: Live, held: Held, now: float, reason: str) -> events.Ended
 def ended(state: State, live: Live, held: Held, end: wire.End, logs: dict[int, LogEnd]) -> events.Ended:
     """The end that its worker reports; `logs` is what is kept of its output by now."""
     outcome = end.outcome
-    failed = outcome.status == "failed"
-    again = (
-        failed and outcome.class_ in RETRIED and not held.halted and live.failures < state.tasks.spec(live.id).retry
-    )
-    if failed and outcome.class_ == "lost":
-        again = again_after_loss(live) and not held.halted
+    unwanted = held.halted or (isinstance(live.place, Returning) and live.place.intent == "cancel")
+    again = False
+    if outcome.status == "failed" and not unwanted:
+        if outcome.class_ == "lost":
+            again = again_after_loss(live)
+        elif outcome.class_ in RETRIED:
+            again = live.failures < state.tasks.spec(live.id).retry
     return events.Ended(live.id, _result(held, end, outcome, logs), again)
 
 

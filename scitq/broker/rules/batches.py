@@ -40,7 +40,7 @@ def stop(state: State, peer: Peer, message: wire.BatchStop, decision: Decision) 
 def go(state: State, peer: Peer, message: wire.BatchGo, decision: Decision) -> None:
     """Let the batch go on, the suspended included."""
     batch = _known(state, message.batch)
-    if batch.stopped == "suspend":
+    if batch.stopped:  # another stop may have followed the one that suspended
         for worker, refs in _by_worker(state, _at_work(batch, "running", "uploading")).items():
             decision.send(worker, wire.Resume(tasks=tuple(refs)))
     decision.fact(events.BatchStarted(batch.name))

@@ -8,6 +8,7 @@ from scitq import wire
 from scitq.broker import events
 from scitq.broker.commands import Decision, Peer, Wait
 from scitq.broker.intervals import runs_of
+from scitq.broker.rules.attempts import standby_of
 from scitq.broker.rules.submit import check_batch_name, check_spec
 from scitq.broker.state import State
 from scitq.broker.tasks import Held, Live, Returning
@@ -108,8 +109,11 @@ def update(state: State, peer: Peer, message: wire.Update, decision: Decision) -
         status = state.status_of(task)
         if status in ("pending", "waiting"):
             outcome.now.append(task)
-        elif status in ("assigned", "staging"):
+        elif status in ("assigned", "staging") or _intent(state, task) == "requeue":
             outcome.asked.append(task)
+        elif status == "returning":
+            why = {"cancel": "is being cancelled", "edit": "is being changed already: ask again when that is done"}
+            outcome.skip(task, why.get(_intent(state, task), "has started"))
         elif message.select.ids is not None or status not in ENDED:
             outcome.skip(task, "has ended: relaunch it with changes" if status in ENDED else "has started")
     _check_changes(state, outcome.now + outcome.asked, message.changes)
@@ -159,8 +163,8 @@ def _check_changes(state: State, tasks: list[int], changes: Changes) -> None:
               if (value := getattr(changes, name)) is not msgspec.UNSET}  # fmt: skip
     if "batch" in fields:
         check_batch_name(fields["batch"])
-    for task in tasks[:1]:
-        check_spec(state, msgspec.structs.replace(state.tasks.spec(task), **fields))
+    # What the task requires existed when it was submitted; its deletion since then is no fault of the changes.
+    check_spec(state, msgspec.structs.replace(state.tasks.spec(tasks[0]), requires=(), **fields))
 
 
 def ask_back(state: State, tasks: list[int], intent: str, changes: Changes | None, decision: Decision) -> None:
@@ -172,8 +176,16 @@ def ask_back(state: State, tasks: list[int], intent: str, changes: Changes | Non
     for task in tasks:
         held = held_of(state, task)
         recalls.setdefault(held.worker, []).append(Ref(task, held.attempt, held.epoch))
+        back = standby_of(state.tasks.touch(task))
+        if back is not None:
+            decision.send(back.worker, wire.Halt(tasks=(Ref(task, back.attempt, back.epoch),)))
     for worker, refs in recalls.items():
         decision.send(worker, Recall(tasks=tuple(refs)))
+
+
+def _intent(state: State, task: int) -> str:
+    slot = state.tasks.slot(task)
+    return slot.place.intent if type(slot) is Live and isinstance(slot.place, Returning) else ""
 
 
 def halt(state: State, tasks: list[int], decision: Decision, *, terminate: bool) -> None:
@@ -192,7 +204,6 @@ def halt(state: State, tasks: list[int], decision: Decision, *, terminate: bool)
 def held_of(state: State, task: int) -> Held:
     """The hold on a task that some worker has."""
     slot = state.tasks.slot(task)
-    assert type(slot) is Live and isinstance(slot.place, Held | Returning), f"task {task} is with no worker"
-    held = slot.held
-    assert held is not None
+    held = slot.held if type(slot) is Live else None
+    assert held is not None, f"task {task} is with no worker"
     return held

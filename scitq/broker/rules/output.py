@@ -16,14 +16,13 @@ class Keep(NamedTuple):
     tail: int
 
 
-def take(state: State, worker: int, chunk: Chunk, log: LogEnd | None) -> Keep | None:
-    """What of a chunk is to be stored, given how far the stream is (`log`, None: as the state says)."""
+def take(state: State, worker: int, chunk: Chunk, log: LogEnd) -> Keep | None:
+    """What of a chunk is to be stored, given how far the stream is."""
     slot = state.tasks.slot(chunk.ref.task) if chunk.ref.task in state.tasks else None
     if type(slot) is not Live or not is_current(slot, chunk.ref, worker) or chunk.live or not chunk.data:
         return None
-    here = log if log is not None else slot.logs.get(0 if chunk.stream == "stdout" else 1, LogEnd())
-    if here.refused or chunk.offset + len(chunk.data) <= here.next:
+    if log.refused or chunk.offset + len(chunk.data) <= log.next:
         return None  # known already
-    if chunk.offset > here.next:
+    if chunk.offset > log.next:
         return Keep(chunk.offset, chunk.data, chunk.offset) if chunk.skip else None
-    return Keep(here.next, chunk.data[here.next - chunk.offset :], 0)
+    return Keep(log.next, chunk.data[log.next - chunk.offset :], 0)

@@ -145,11 +145,7 @@ def _fitting(state: State, tasks: list[int]) -> int:
 def attempts_of(state: State, task: int) -> Iterator[Attempt]:
     """All attempts of a task, the present one last."""
     slot = state.tasks.slot(task)
-    if type(slot) is bytes:
-        past = unpack_end(slot).past
-    else:
-        past = slot.past if type(slot) is Live else ()
-    for result in past:
+    for result in _past(slot):
         yield _attempt(state, task, result)
     if type(slot) is Live and slot.held is not None:
         held = slot.held
@@ -162,6 +158,12 @@ def attempts_of(state: State, task: int) -> Iterator[Attempt]:
             assigned_at=held.assigned_at,
             started_at=held.started_at,
         )
+
+
+def _past(slot: Live | bytes | None) -> tuple[Result, ...]:
+    if type(slot) is Live:
+        return slot.past
+    return unpack_end(slot).past if type(slot) is bytes else ()
 
 
 def _attempt(state: State, task: int, result: Result) -> Attempt:

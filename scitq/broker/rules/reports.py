@@ -3,6 +3,7 @@
 from scitq import wire
 from scitq.broker import events
 from scitq.broker.commands import Decision, Mark, Reported
+from scitq.broker.intervals import runs_of
 from scitq.broker.rules.attempts import (
     answer_kept,
     answer_returned,
@@ -16,16 +17,17 @@ from scitq.broker.tasks import Held, Live, LogEnd, Returning, unpack_end
 from scitq.model import Stream
 from scitq.wire import LogMark, Ref, StreamName
 
+NEARLY_FULL = "no more of it was taken: the broker's disk was nearly full"
 STREAMS: tuple[StreamName, StreamName] = ("stdout", "stderr")
 FORWARD = {"assigned": 0, "staging": 1, "returning": 1, "running": 2, "uploading": 3}
 
 
-def report(state: State, command: Reported, decision: Decision) -> None:
+def report(state: State, command: Reported, now: float, decision: Decision) -> None:
     """Carry a report into facts; whatever is stale is told to stop or to forget."""
     number = command.peer.worker
     if number is None or number not in state.workers or state.workers[number].status == "lost":
         return  # it will say hello again, when it hears nothing
-    reading = _Reading(state, number, command, decision)
+    reading = _Reading(state, number, command, now, decision)
     reading.logs()
     reading.phases()
     reading.answers()
@@ -37,13 +39,17 @@ def report(state: State, command: Reported, decision: Decision) -> None:
 class _Reading:
     """One report on its way into facts."""
 
-    def __init__(self, state: State, worker: int, command: Reported, decision: Decision) -> None:
+    def __init__(self, state: State, worker: int, command: Reported, now: float, decision: Decision) -> None:
         self.state = state
         self.worker = worker
         self.report = command.report
-        self.marks = command.marks
+        self.full = command.full
+        self.now = now
         self.decision = decision
-        self.kept: dict[tuple[int, int], Mark] = {(mark.task, mark.stream): mark for mark in command.marks}
+        self.marks: dict[tuple[int, int], list[Mark]] = {}
+        for mark in command.marks:
+            self.marks.setdefault((mark.task, mark.stream), []).append(mark)
+        self.refused: set[tuple[int, int]] = set()
         self.phase: dict[int, str] = {}  # what this report itself has moved
         self.over: set[int] = set()
         self.stale: dict[Ref, None] = {}
@@ -68,9 +74,26 @@ class _Reading:
         )
 
     def logs(self) -> None:
-        """Output that was put into the log store becomes a fact."""
+        """Output that was put into the log store becomes a fact; so does that no more of a stream is taken."""
         if self.marks:
-            self.decision.fact(events.LogKept(self.marks))
+            self.decision.fact(events.LogKept(tuple(mark for marks in self.marks.values() for mark in marks)))
+        if not self.full:
+            return
+        for chunk in self.report.chunks:
+            if not chunk.live:
+                self._refuse(chunk.ref, STREAMS.index(chunk.stream), chunk.offset + len(chunk.data))
+        for end in self.report.ends:
+            for stream, told in enumerate((end.outcome.stdout, end.outcome.stderr)):
+                self._refuse(end.ref, stream, told.total)
+
+    def _refuse(self, ref: Ref, stream: int, upto: int) -> None:
+        live = self.current(ref)
+        if live is None or (live.id, stream) in self.refused:
+            return
+        log = live.logs.get(stream, LogEnd())
+        if log.next < upto and not log.refused:
+            self.refused.add((live.id, stream))
+            self.decision.fact(events.LogRefused(live.id, stream, NEARLY_FULL))
 
     def phases(self) -> None:
         """Attempts that entered a phase; one asked back that has started is kept."""
@@ -85,8 +108,7 @@ class _Reading:
             if FORWARD[started.phase] <= FORWARD[before]:
                 continue
             if isinstance(live.place, Returning) and started.phase != "staging" and live.id not in self.phase:
-                answer_kept(self.state, live, self.decision)
-                before = "running"
+                answer_kept(self.state, live, started.at, self.decision)
                 self.phase[live.id] = "running"
                 if started.phase == "running":
                     continue
@@ -103,13 +125,13 @@ class _Reading:
         """What was asked back: given back, or kept because it had started."""
         for ref in self.report.returned:
             live = self.current(ref)
-            if live is not None and live.id not in self.phase:
+            if live is not None and self.phase.get(live.id, "staging") == "staging":
                 answer_returned(self.state, live, self.decision)
                 self.over.add(live.id)
         for ref in self.report.kept:
             live = self.current(ref)
             if live is not None and live.id not in self.phase:
-                answer_kept(self.state, live, self.decision)
+                answer_kept(self.state, live, self.now, self.decision)
                 self.phase[live.id] = "running"
 
     def confirmations(self) -> None:
@@ -127,7 +149,7 @@ class _Reading:
             live = self.current(end.ref)
             if live is None:
                 if not self.stands_by(end.ref):
-                    if end.ref.epoch < self.state.epoch and not self._known(end.ref):
+                    if end.ref.epoch < self.state.epoch and end.ref not in self.acks and not self._known(end.ref):
                         self.decision.fact(set_aside(self.worker, end))
                     self.acks.append(end.ref)
                     self.stale.pop(end.ref, None)
@@ -144,10 +166,13 @@ class _Reading:
             held = live.held
             assert isinstance(held, Held)
             standby = standby_of(live)
-            if standby is not None:
+            if standby is not None and live.id not in self.phase:  # else `answer_kept` has said so
                 ref = Ref(live.id, standby.attempt, standby.epoch)
                 self.decision.send(standby.worker, wire.Halt(tasks=(ref,)))
-            self.decision.fact(ended(self.state, live, held, end, logs))
+            fact = ended(self.state, live, held, end, logs)
+            self.decision.fact(fact)
+            if fact.again and isinstance(live.place, Returning) and live.place.changes is not None:
+                self.decision.fact(events.Edited(runs_of([live.id]), live.place.changes))
             self.over.add(live.id)
             self.acks.append(end.ref)
 
@@ -165,35 +190,29 @@ class _Reading:
     def _logs_of(self, live: Live) -> dict[int, LogEnd]:
         logs = dict(live.logs)
         for stream in (0, 1):
-            mark = self.kept.get((live.id, stream))
-            if mark is not None:
-                before = logs.get(stream, LogEnd())
-                cut = bool(mark.tail) and before.head < 0
-                logs[stream] = LogEnd(
-                    mark.next,
-                    mark.pointer,
-                    before.next if cut else before.head,
-                    mark.tail or before.tail,
-                    before.refused,
-                )
+            for mark in self.marks.get((live.id, stream), ()):
+                logs[stream] = logs.get(stream, LogEnd()).kept(mark.next, mark.pointer, mark.tail)
+            if (live.id, stream) in self.refused:
+                logs[stream] = logs.get(stream, LogEnd())._replace(refused=NEARLY_FULL)
         return logs
 
     def reply(self) -> None:
         """Acknowledge; tell what is not believed any more to stop."""
         marks = []
         refused = []
-        for mark in self.marks:
-            slot = self.state.tasks.slot(mark.task)
+        for (task, stream), kept in self.marks.items():
+            slot = self.state.tasks.slot(task)
             if type(slot) is Live and slot.held is not None:
-                ref = Ref(mark.task, slot.held.attempt, slot.held.epoch)
-                marks.append(LogMark(ref, STREAMS[mark.stream], mark.next))
+                ref = Ref(task, slot.held.attempt, slot.held.epoch)
+                marks.append(LogMark(ref, STREAMS[stream], kept[-1].next))
         for ref in {chunk.ref for chunk in self.report.chunks}:
             live = self.current(ref)
             if live is None:
                 if ref not in self.acks and not self.stands_by(ref) and ref.task not in self.over:
                     self.stale[ref] = None
                 continue
-            refused += [LogMark(ref, STREAMS[stream], log.next) for stream, log in live.logs.items() if log.refused]
+            logs = self._logs_of(live)
+            refused += [LogMark(ref, STREAMS[stream], log.next) for stream, log in logs.items() if log.refused]
             self.wanted += self._gaps(live, ref)
         if marks or refused or self.acks or self.wanted:
             self.decision.send(

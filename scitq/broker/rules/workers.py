@@ -4,12 +4,14 @@ from typing import Literal
 
 from scitq import wire
 from scitq.broker import events
-from scitq.broker.commands import Decision, Peer
+from scitq.broker.commands import Decision, Peer, Send
 from scitq.broker.rules.attempts import (
     answer_kept,
     answer_returned,
-    lost_before,
+    is_current,
     lost_result,
+    may_return,
+    reinstate,
     standby_of,
 )
 from scitq.broker.rules.orders import ask_back
@@ -34,6 +36,8 @@ def join(
     _check_enrolment(peer, enrol)
     number = state.worker_ids.get(enrol.worker, state.next_worker)
     known = state.workers.get(number)
+    if known is not None:
+        _check_name(peer, known.name)
     name = _free_name(state, enrol.name, number, decision)
     joined = events.WorkerJoined(
         worker=number,
@@ -48,24 +52,33 @@ def join(
         version=message.version,
     )
     decision.fact(joined)
-    verdicts = [Verdict(held.ref, _verdict(state, number, held, now, decision)) for held in enrol.held]
+    before = len(decision.sends)
+    # What it holds of another mesh is none of ours, whatever its numbers.
+    listed = enrol.held if enrol.mesh in ("", state.mesh) else ()
+    verdicts = _verdicts(state, number, listed, now, decision)
     if known is not None:
-        _lose_unlisted(state, known, {held.ref for held in enrol.held}, now, decision)
-    decision.send(
-        peer.route,
-        wire.Welcome(
-            id=message.id,
-            protocol=wire.PROTOCOL,
-            mesh=state.mesh,
-            epoch=state.epoch,
-            version=version,
-            role=peer.role,  # type: ignore[arg-type]
-            worker=name,
-            concurrency=joined.concurrency,
-            prefetch=joined.prefetch,
-            beat_seconds=beat,
-            verdicts=tuple(verdicts),
-            suspended=_suspended(state, verdicts),
+        refs = {held.ref for held in listed}
+        _lose_unlisted(state, known, refs, now, decision)
+        _forget_standbys(state, number, refs, decision)
+    # A worker hears nothing before its welcome.
+    decision.sends.insert(
+        before,
+        Send(
+            peer.route,
+            wire.Welcome(
+                id=message.id,
+                protocol=wire.PROTOCOL,
+                mesh=state.mesh,
+                epoch=state.epoch,
+                version=version,
+                role=peer.role,  # type: ignore[arg-type]
+                worker=name,
+                concurrency=joined.concurrency,
+                prefetch=joined.prefetch,
+                beat_seconds=beat,
+                verdicts=tuple(verdicts),
+                suspended=_suspended(state, verdicts),
+            ),
         ),
     )
     halted = tuple(v.ref for v in verdicts if v.do == "keep" and _is_halted(state, v.ref))
@@ -76,12 +89,18 @@ def join(
 def _check_enrolment(peer: Peer, enrol: wire.Enrolment) -> None:
     if not enrol.worker or not enrol.name or not enrol.name.isprintable() or "/" in enrol.name:
         raise UsageError(f"{enrol.name!r} is no name for a worker: printable characters without /")
-    if peer.role == "worker" and not (enrol.name == peer.name or enrol.name.startswith(peer.name + "-")):
-        raise Refused(f"the key of {peer.name} allows workers named {peer.name} or {peer.name}-…, not {enrol.name}")
+    _check_name(peer, enrol.name)
     if not 0 <= enrol.concurrency <= CONCURRENCY_LIMIT:
         raise UsageError(f"concurrency is {enrol.concurrency}: give 1 to {CONCURRENCY_LIMIT}")
+    if enrol.prefetch > CONCURRENCY_LIMIT:
+        raise UsageError(f"prefetch is {enrol.prefetch}: give 0 to {CONCURRENCY_LIMIT}")
     if enrol.batch and enrol.batch != EVERY_BATCH:
         check_batch_name(enrol.batch)
+
+
+def _check_name(peer: Peer, name: str) -> None:
+    if peer.role == "worker" and not (name == peer.name or name.startswith(peer.name + "-")):
+        raise Refused(f"the key of {peer.name} allows workers named {peer.name} or {peer.name}-…, not {name}")
 
 
 def _free_name(state: State, wanted: str, number: int, decision: Decision) -> str:
@@ -98,38 +117,78 @@ def _free_name(state: State, wanted: str, number: int, decision: Decision) -> st
         name = f"{wanted}-{suffix}"
 
 
-def _verdict(state: State, worker: int, held: wire.Held, now: float, decision: Decision) -> Do:
+def _verdicts(
+    state: State, worker: int, listed: tuple[wire.Held, ...], now: float, decision: Decision
+) -> list[Verdict]:
+    """What is current is judged first; of a task that was moved by one verdict no other attempt is kept."""
+    moved: set[int] = set()
+    judged: dict[Ref, Do] = {}
+    for held in sorted(listed, key=lambda held: not _is_held(state, held.ref, worker)):
+        if held.ref not in judged:
+            judged[held.ref] = _verdict(state, worker, held, moved, now, decision)
+    return [Verdict(held.ref, judged[held.ref]) for held in listed]
+
+
+def _is_held(state: State, ref: Ref, worker: int) -> bool:
+    slot = state.tasks.slot(ref.task) if ref.task in state.tasks else None
+    return type(slot) is Live and is_current(slot, ref, worker)
+
+
+def _verdict(state: State, worker: int, held: wire.Held, moved: set[int], now: float, decision: Decision) -> Do:
     ref, staged = held.ref, held.phase == "staged"
     drop: Do = "stop" if held.phase in ("running", "uploading") else "forget"
+    slot = state.tasks.slot(ref.task) if ref.task in state.tasks else None
     if held.phase == "ended" and ref.epoch < state.epoch:
         return "keep"  # its end is heard: believed, known, or set aside
-    slot = state.tasks.slot(ref.task) if ref.task in state.tasks else None
     if type(slot) is not Live:
         return drop
-    hold = slot.held
-    if hold is not None and (hold.worker, hold.attempt, hold.epoch) == (worker, ref.attempt, ref.epoch):
-        if isinstance(slot.place, Returning):
-            if staged:
-                answer_returned(state, slot, decision)
-                return "forget"
-            answer_kept(state, slot, decision)
-        if not staged and hold.status in ("assigned", "staging"):
-            decision.fact(events.Entered("running", (ref.task,), (now,)))
+    if is_current(slot, ref, worker):
+        moved.add(ref.task)
+        return _verdict_of_current(state, slot, ref, staged, now, decision)
+    if _is_standby(slot, ref, worker):
         return "keep"
-    if standby_of(slot) is not None and lost_before(slot, ref, worker):
-        return "keep"
-    if staged or not lost_before(slot, ref, worker):
+    if staged or ref.task in moved or not may_return(slot, ref, worker):
         return drop
     phase = "uploading" if held.phase == "uploading" else "running"
+    back = events.Standby(ref.attempt, ref.epoch, worker, phase)
     if slot.place.status == "pending":
-        decision.fact(events.Reinstated(ref.task, ref.attempt, ref.epoch, worker, phase))
+        moved.add(ref.task)
+        reinstate(state, slot, back, decision)
         return "keep"
     if isinstance(slot.place, Held) and slot.place.status in ("assigned", "staging"):
-        standby = events.Standby(ref.attempt, ref.epoch, worker, phase)
-        decision.fact(events.Asked((ref.task,), "reinstate", None, standby))
-        decision.send(slot.place.worker, wire.Recall(tasks=(Ref(ref.task, slot.place.attempt, slot.place.epoch),)))
+        moved.add(ref.task)
+        later = Ref(ref.task, slot.place.attempt, slot.place.epoch)
+        decision.fact(events.Asked((ref.task,), "reinstate", None, back))
+        decision.send(slot.place.worker, wire.Recall(tasks=(later,)))
         return "keep"
     return drop
+
+
+def _verdict_of_current(state: State, live: Live, ref: Ref, staged: bool, now: float, decision: Decision) -> Do:
+    held = live.held
+    assert held is not None
+    if isinstance(live.place, Returning):
+        if staged:
+            answer_returned(state, live, decision)
+            return "forget"
+        answer_kept(state, live, now, decision)
+    elif not staged and held.status in ("assigned", "staging"):
+        decision.fact(events.Entered("running", (ref.task,), (now,)))
+    return "keep"
+
+
+def _is_standby(live: Live, ref: Ref, worker: int) -> bool:
+    back = standby_of(live)
+    return back is not None and (back.worker, back.attempt, back.epoch) == (worker, ref.attempt, ref.epoch)
+
+
+def _forget_standbys(state: State, worker: int, listed: set[Ref], decision: Decision) -> None:
+    """An earlier attempt that is not there any more will not be current again: the later one is simply queued."""
+    for other in state.workers.values():
+        for task, live in other.held.items():
+            back = standby_of(live)
+            if back is not None and back.worker == worker and Ref(task, back.attempt, back.epoch) not in listed:
+                decision.fact(events.Asked((task,), "requeue"))
 
 
 def _lose_unlisted(state: State, worker: WorkerState, listed: set[Ref], now: float, decision: Decision) -> None:
@@ -168,8 +227,8 @@ def _is_halted(state: State, ref: Ref) -> bool:
 
 def leave(state: State, peer: Peer, decision: Decision) -> None:
     """A clean goodbye: what runs goes on there under its keepers, nothing new is handed over."""
-    if peer.worker is not None and state.workers[peer.worker].status == "online":
-        decision.fact(events.WorkerOffline(peer.worker))
+    if peer.worker is not None:
+        gone(state, peer.worker, decision)
 
 
 def gone(state: State, number: int, decision: Decision) -> None:
@@ -189,16 +248,20 @@ def silent(state: State, number: int, now: float, decision: Decision) -> None:
 
 
 def let_go(state: State, worker: WorkerState, now: float, reason: str, decision: Decision) -> None:
-    """End or requeue all that the worker holds."""
+    """End or requeue all that the worker holds; what had started counts as lost."""
+    started = [live for live in worker.held.values() if live.place.status in ("running", "uploading")]
+    _let_go_unstarted(state, worker, decision)
+    for live in started:
+        assert isinstance(live.place, Held)
+        decision.fact(lost_result(live, live.place, now, reason))
+
+
+def _let_go_unstarted(state: State, worker: WorkerState, decision: Decision) -> None:
     unstarted = []
-    for task, live in list(worker.held.items()):
-        held = live.held
-        assert held is not None
-        if held.status in ("running", "uploading"):
-            decision.fact(lost_result(live, held, now, reason))
-        elif isinstance(live.place, Returning):
+    for task, live in worker.held.items():
+        if isinstance(live.place, Returning):
             answer_returned(state, live, decision)
-        else:
+        elif live.place.status in ("assigned", "staging"):
             unstarted.append(task)
     if unstarted:
         decision.fact(events.Requeued(tuple(unstarted)))
@@ -241,8 +304,13 @@ def delete(state: State, peer: Peer, message: wire.WorkerDelete, now: float, dec
     if running and not message.force:
         raise Conflict(f"worker {worker.name} runs {running} tasks: pause it and wait, or use --force")
     decision.send(worker.number, wire.Dismissed(reason=f"worker {worker.name} was deleted by {peer.name}"))
-    if worker.held:
-        decision.fact(events.Requeued(tuple(worker.held)))
+    _let_go_unstarted(state, worker, decision)
+    for task, live in worker.held.items():
+        if isinstance(live.place, Held) and live.place.status in ("running", "uploading"):
+            if live.place.halted:
+                decision.fact(lost_result(live, live.place, now, f"worker {worker.name} was deleted"))
+            else:
+                decision.fact(events.Requeued((task,)))
     decision.fact(events.WorkerDeleted(worker.number))
     decision.send(peer.route, wire.Done(id=message.id, count=1))
 
