@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 BEAT = 5.0  # seconds, until the broker says otherwise
 SILENT_BEATS = 4  # without a word from the broker: the connection is made anew
+PATIENCE = 3.0  # seconds without a handshake until it is said
 SETTLE = 1.0  # seconds that keepers may take to say what has started, before `hello`
 WELCOME = 20.0  # seconds to wait for a welcome after `hello`
 LEAVE = 15.0  # seconds that a dismissed worker gives what it ends
@@ -58,6 +59,8 @@ class Agent:
         self._next = 0.0  # when this stand lasts no longer
         self._known = False  # the broker has welcomed us at least once
         self._waited = False  # past the grace
+        self._reached = False  # something is at the address
+        self._complained = False  # of not being let in, since the last welcome
         self._leaving = ""  # why, once we were dismissed
         self._leave_at = math.inf
         self._beat_at = 0.0
@@ -136,15 +139,20 @@ class Agent:
     def _wait(self) -> set[object]:
         """Sleep until something is to be read or due; what can be read."""
         if self._jobs.pool.pending:
-            return {one for one, _ in self._poller.poll(0)}
+            return self._poll_until(0.0)
         due = min(self._next, self._leave_at)
         if self._stand == "joined":
             due = min(due, self._beat_at, self._jobs.outbox.due(busy=self._jobs.busy))
-        elif not self._waited:
+            return self._poll_until(due)
+        if not self._complained and not self._known:
+            due = min(due, self._away_since + PATIENCE)
+        if not self._waited:
             due = min(due, self._away_since + self._settings.grace)
-        left = due - time.monotonic()
-        patience = max(0, math.ceil(left * 1000)) if left < self._beat else int(self._beat * 1000)
-        return {one for one, _ in self._poller.poll(patience)}
+        return self._poll_until(due)
+
+    def _poll_until(self, due: float) -> set[object]:
+        left = min(due - time.monotonic(), self._beat)
+        return {one for one, _ in self._poller.poll(max(0, math.ceil(left * 1000)))}
 
     def _watch(self) -> None:
         """Have the poll look at what there is to look at now."""
@@ -164,8 +172,10 @@ class Agent:
         From the moment that a `hello` can leave until its welcome nothing starts here: what it lists as not started
         may be taken for given back.
         """
-        if news & HANDSHAKE_FAILED and not self._known:
-            raise WrongKey(f"{self._settings.server.address} does not accept this worker's key")
+        if news & HANDSHAKE_FAILED:
+            self._on_wrong_key()
+        if news & zmq.EVENT_CONNECTED:
+            self._reached = True
         if news & zmq.EVENT_DISCONNECTED:
             self._break("the connection ended", now)
         elif news & zmq.EVENT_HANDSHAKE_SUCCEEDED and self._stand == "connecting":
@@ -181,12 +191,31 @@ class Agent:
             self._stand, self._next = "connecting", math.inf
             self._link.open()
             self._watch()
+        if not self._known and not self._complained and now > self._away_since + PATIENCE:
+            self._complained = True
+            self._explain_silence()
         if not self._waited and self._stand != "joined" and now > self._away_since + self._settings.grace:
             self._waited = True
             say(f"no broker for {self._settings.grace:g} s: nothing more is started until it is back")
             self._jobs.withhold()
         away = self._stand in ("closed", "connecting")
         self._jobs.may_start = self._stand == "joined" or (away and not self._waited)
+
+    def _on_wrong_key(self) -> None:
+        """A worker that was never let in leaves; one whose key is refused of late keeps what it holds."""
+        line = f"{self._settings.server.address} does not accept this worker's key"
+        if not self._known:
+            raise WrongKey(line)
+        if not self._complained:
+            self._complained = True
+            say(f"{line} any more; what runs goes on, and it is tried again")
+
+    def _explain_silence(self) -> None:
+        address = self._settings.server.address
+        if self._reached:
+            say(f"something answers at {address}, but not with the server key of this worker's access file")
+        else:
+            say(f"no broker answers at {address} yet; trying on")
 
     def _break(self, why: str, now: float) -> None:
         """Let the connection go; a new one, with a fresh routing id, follows after a pause."""
@@ -256,7 +285,7 @@ class Agent:
         name = welcome.worker or self._settings.name
         say(f"{'joined' if not self._known else 'back in'} mesh {welcome.mesh} as {name}")
         self._stand, self._next = "joined", math.inf
-        self._known, self._waited = True, False
+        self._known, self._waited, self._complained = True, False, False
         self._link.succeeded()
         if welcome.beat_seconds > 0:
             self._beat = welcome.beat_seconds

@@ -14,7 +14,7 @@ BACKOFF = 0.1  # seconds after the first failure; doubled after each, up to
 BACKOFF_LIMIT = 5.0
 
 HANDSHAKE_FAILED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-_WATCHED = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILED
+_WATCHED = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILED
 
 
 class Link:
@@ -38,7 +38,6 @@ class Link:
         socket.reconnect_ivl_max = 2_000
         socket.heartbeat_ivl = HEARTBEAT_MS
         socket.heartbeat_timeout = 3 * HEARTBEAT_MS
-        socket.handshake_ivl = 10_000
         if self._server.server_key:
             socket.curve_serverkey = self._server.server_key.encode()
             socket.curve_publickey = self._server.public_key.encode()

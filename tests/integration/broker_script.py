@@ -103,6 +103,10 @@ class ScriptedBroker:
             f"the start of {ref}",
         )
 
+    def written(self, path: Path) -> str:
+        """Wait until a task has written a line to a file; the line."""
+        return self.until(lambda: path.read_text().strip() if path.exists() else "", f"a line in {path}")
+
     def text(self, ref: wire.Ref, stream: str = "stdout") -> bytes:
         """All bytes of a stream that came in chunks."""
         return bytes(self.streams.get((ref, stream), b""))

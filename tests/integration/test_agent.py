@@ -204,17 +204,42 @@ def test_halt_ends_what_runs_and_what_waits(broker: ScriptedBroker, agent: Worke
     assert [broker.end_of(ref).outcome.class_ for ref in (first, second)] == ["cancelled", "cancelled"]
 
 
-def test_suspended_time_is_not_running_time(broker: ScriptedBroker, agent: Worker, tmp_path: Path) -> None:
+def test_a_suspended_command_stands_still_until_it_is_resumed(
+    broker: ScriptedBroker, agent: Worker, tmp_path: Path
+) -> None:
     os.mkfifo(tmp_path / "gate")
-    ref = broker.run(1, "sh", "-c", f"echo go > {tmp_path}/gate", run_timeout=300.0)
-    started = broker.running(ref)
+    ref = broker.run(1, "sh", "-c", f"echo $$ > {tmp_path}/pid; read line < {tmp_path}/gate")
+    broker.running(ref)
+    pid = broker.written(tmp_path / "pid")
+
+    def state() -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
     broker.send(wire.Suspend(tasks=(ref,)))
+    broker.until(lambda: state() == "T", "a command that stands still")
     broker.send(wire.Resume(tasks=(ref,)))
-    (tmp_path / "gate").read_text()
+    broker.until(lambda: state() != "T", "a command that goes on")
+    (tmp_path / "gate").write_text("go\n")
     end = broker.end_of(ref)
 
     assert end.outcome.status == "succeeded"
-    assert end.started_at == started.at
+    assert end.outcome.suspended_seconds > 0
+
+
+def test_what_was_suspended_before_its_start_stands_still_then(
+    broker: ScriptedBroker, agent: Worker, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "gate")
+    broker.send(wire.Settings(concurrency=1, prefetch=0))
+    first = broker.run(1, "sh", "-c", f"read line < {tmp_path}/gate")
+    second = broker.run(2, "sleep", "0.3")
+    broker.running(first)
+    broker.send(wire.Suspend(tasks=(second,)))
+    (tmp_path / "gate").write_text("go\n")
+    broker.running(second)
+    broker.send(wire.Resume(tasks=(second,)))
+
+    assert broker.end_of(second).outcome.suspended_seconds > 0
 
 
 def test_more_output_than_fits_an_end_comes_in_order(broker: ScriptedBroker, agent: Worker) -> None:
@@ -319,7 +344,7 @@ def test_a_signal_says_goodbye(broker: ScriptedBroker, agent: Worker) -> None:
 def test_a_dismissed_worker_ends_what_it_holds(broker: ScriptedBroker, agent: Worker, tmp_path: Path) -> None:
     ref = broker.run(1, "sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 600")
     broker.running(ref)
-    pid = broker.until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "pid")
+    pid = broker.written(tmp_path / "pid")
 
     broker.send(wire.Dismissed(reason="deleted by its operator"))
 

@@ -158,7 +158,7 @@ def test_output_in_flight_is_sent_again_to_a_broker_that_came_back(broker: Scrip
 def test_an_attempt_to_be_stopped_ends_without_a_word(broker: ScriptedBroker, agent: Worker, tmp_path: Path) -> None:
     ref = broker.run(1, "sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 600")
     broker.running(ref)
-    pid = broker.until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "pid")
+    pid = broker.written(tmp_path / "pid")
     broker.verdicts[ref] = "stop"
     broker.vanish()
     broker.come_back()
@@ -229,9 +229,7 @@ def test_another_mesh_hears_nothing_of_the_first(
 def test_a_lost_keeper_is_said(broker: ScriptedBroker, agent: Worker, tmp_path: Path) -> None:
     ref = broker.run(1, "sh", "-c", f"echo $PPID > {tmp_path}/keeper; sleep 600")
     broker.running(ref)
-    keeper = broker.until(
-        lambda: (tmp_path / "keeper").exists() and (tmp_path / "keeper").read_text().strip(), "the keeper's pid"
-    )
+    keeper = broker.written(tmp_path / "keeper")
 
     os.kill(int(keeper), 9)
 
@@ -260,7 +258,8 @@ def test_what_a_keeper_gives_back_starts_later_with_all_it_needs(
     long = broker.run(4, "sh", "-c", waits(gate, times=tmp_path / "times"))
     broker.running(long)
     plain, staged = broker.run(5, "pwd"), broker.run(6, "cat", "../input/data", inputs=(f"{tmp_path}/data",))
-    broker.until(lambda: (tmp_path / "scratch/tasks/6.1/input/data").exists(), "the order of the last task")
+    data = tmp_path / "scratch/tasks/6.1/input/data"
+    broker.until(data.exists, "the order of the last task")
 
     broker.concurrency = 1
     broker.vanish()
