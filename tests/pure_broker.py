@@ -52,6 +52,7 @@ class PureBroker:
         self.monotonic = 0.0
         self.wall = 1_000.0
         self.strict = True
+        self.full = False  # the disk
         self.record(events.MeshCreated("mesh", 1))
 
     def record(self, *facts: events.Fact) -> None:
@@ -80,8 +81,8 @@ class PureBroker:
     def report(self, worker: int, report: wire.Report, *, route: bytes = b"") -> list[Send]:
         """A report of a worker, its output put into the books first."""
         peer = Peer(route or b"worker", "worker", "worker", worker)
-        marks = take_in(self.state, self.books, worker, report)  # type: ignore[arg-type]
-        return self.tell(Reported(peer, report, marks))
+        marks = () if self.full else take_in(self.state, self.books, worker, report)  # type: ignore[arg-type]
+        return self.tell(Reported(peer, report, marks, self.full))
 
     def settle(self) -> list[Send]:
         """Place what can be placed, and answer what need not wait longer."""
@@ -126,12 +127,16 @@ def dump(state: State) -> dict[str, Any]:
         "crowded": sorted(state.crowded),
         "requests": dict(state.requests),
         "parts": {
-            request: (part.at, {number: events.encode([Entry(0, "", (kept,))]) for number, kept in part.parts.items()})
+            request: (
+                part.at,
+                {number: events.encode([Entry(0, "", (kept,))]) for number, kept in part.parts.items()},
+            )
             for request, part in state.parts.items()
         },
         "children": {parent: sorted(children) for parent, children in state.children.items() if children},
         "access": dict(state.access),
         "keys": dict(state.keys),
+        "aside": list(state.set_aside),
     }
 
 
@@ -141,7 +146,7 @@ def _task(state: State, task: int) -> tuple[Any, ...]:
     head = (
         state.status_of(task),
         state.batch_of(task),
-        bytes(state.tasks.packed(task)),
+        wire.unpack_spec(state.tasks.packed(task)),
         submission.request,
         submission.by,
         submission.at,

@@ -367,8 +367,8 @@ def _queued_again(state: State, event: events.Returned | events.Requeued, at: fl
         held = live.held
         check_move(task, live.place.status, "pending", live.story())
         _release(state, live)
-        if type(event) is events.Requeued:
-            live.let_go = held
+        if type(event) is events.Requeued and held is not None:
+            live.let_go = held._replace(started_at=None)
         state.released += [log.pointer for log in live.logs.values() if log.pointer >= 0]
         live.logs = {}
         move(state, live, PENDING)

@@ -215,9 +215,7 @@ class Conversation:
         return self.broker.ask(wire.BatchGo(id=self.next_id(), batch=batch), self.peer(label))
 
     def deletes_batch(self, label: str, batch: str, force: str) -> list[Send]:
-        return self.broker.ask(
-            wire.BatchDelete(id=self.next_id(), batch=batch, force=bool(force)), self.peer(label)
-        )
+        return self.broker.ask(wire.BatchDelete(id=self.next_id(), batch=batch, force=bool(force)), self.peer(label))
 
     def changes_worker(self, label: str, worker: str, options: str) -> list[Send]:
         message = wire.WorkerUpdate(id=self.next_id(), worker=worker, **_options(options))
