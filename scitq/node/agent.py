@@ -36,7 +36,6 @@ SETTLE = 1.0  # seconds that keepers may take to say what has started, before `h
 WELCOME = 20.0  # seconds to wait for a welcome after `hello`
 LEAVE = 15.0  # seconds that a dismissed worker gives what it ends
 GOODBYE_MS = 500
-THREADS = 4
 
 
 class Agent:
@@ -46,9 +45,9 @@ class Agent:
         self._settings = settings
         self._scratch = scratch
         self._machine = machine
-        self._concurrency = settings.concurrency
-        self._prefetch = settings.prefetch
-        self._crew = Crew(THREADS)
+        self._concurrency = max(1, settings.concurrency)
+        self._prefetch = max(0, settings.prefetch)
+        self._crew = Crew()
         self._tools = Tools(machine.cpus, Environment(settings.path), Resources(scratch.resources), self._crew)
         self._link = Link(settings.server)
         self._poller = zmq.Poller()
@@ -92,7 +91,8 @@ class Agent:
         try:
             while True:
                 readable = self._round()
-                if self._leaving and (self._jobs.empty or self._round_at >= self._leave_at):
+                left = self._jobs.empty and self._crew.idle
+                if self._leaving and (left or self._round_at >= self._leave_at):
                     say(f"dismissed: {self._leaving}")
                     return 0
                 if self._signals in readable:
@@ -240,9 +240,10 @@ class Agent:
                     worker=self._scratch.worker,
                     name=self._settings.name or self._machine.hostname,
                     mesh=self._scratch.mesh,
+                    again=self._known,
                     batch=self._settings.batch,
-                    concurrency=self._concurrency,
-                    prefetch=self._prefetch,
+                    concurrency=self._settings.concurrency,
+                    prefetch=self._settings.prefetch,
                     hostname=self._machine.hostname,
                     cpus=self._machine.cpus,
                     memory=self._machine.memory,

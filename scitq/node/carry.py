@@ -76,7 +76,7 @@ class Carrier:
         job.stop = Flag()
         self._tell(job, "staging", time.time())
         work = partial(stage, job.name, job.spec, owner, self.folders, self._tools.resources, job.stop)
-        self._tools.crew.do(work, partial(self._staged, job))
+        self._tools.crew.do("staging", work, partial(self._staged, job))
 
     def unmake(self, job: Job) -> None:
         """Undo what was done to the folder of a command that was not started after all."""
@@ -98,13 +98,13 @@ class Carrier:
             if job.status == "failed" or (job.status == "cancelled" and job.started_at is not None):
                 if job.spec.resources:
                     resource = f"{self.folders.path(job.name)}/resource"
-                    self._tools.crew.do(partial(folders.remove, resource), forget)
+                    self._tools.crew.do("clearing", partial(folders.remove, resource), forget)
                 else:
                     forget(None)
             elif self.folders.take_back(job.name):
                 forget(None)
             else:
-                self._tools.crew.do(partial(self.folders.remove, job.name), forget)
+                self._tools.crew.do("clearing", partial(self.folders.remove, job.name), forget)
         self._discarded.clear()
 
     # Instructions
@@ -146,7 +146,8 @@ class Carrier:
     def _upload(self, job: Job) -> None:
         job.stop = Flag()
         folder = f"{self.folders.path(job.name)}/output"
-        self._tools.crew.do(partial(upload, folder, job.spec.output, job.stop), partial(self._uploaded, job))
+        work = partial(upload, folder, job.spec.output, job.stop)
+        self._tools.crew.do("storing", work, partial(self._uploaded, job))
 
     def _abandon(self, job: Job) -> None:
         if job.stop is not None:
@@ -188,7 +189,7 @@ class Carrier:
 
     def _staged(self, job: Job, result: object) -> None:
         if job.phase != "staging":  # abandoned meanwhile
-            self._tools.crew.do(partial(self.folders.remove, job.name), lambda _: None)
+            self._tools.crew.do("clearing", partial(self.folders.remove, job.name), lambda _: None)
         elif isinstance(result, Staged):
             job.staged = result
             self._happened(job, "staged")

@@ -318,6 +318,23 @@ def test_output_arrives_while_its_task_runs(broker: ScriptedBroker, agent: Worke
     assert broker.text(ref) == b"early\nlate\n"
 
 
+def test_past_the_head_output_goes_live_and_is_stored_by_nobody(
+    broker: ScriptedBroker, agent: Worker, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "gate")
+    ref = broker.run(1, "sh", "-c", f"seq 1 1000; read line < {tmp_path}/gate; echo last", log_limit=100)
+
+    live = broker.until(lambda: [chunk for chunk in broker.chunks if chunk.live], "live output")
+    (tmp_path / "gate").write_text("go\n")
+    end = broker.end_of(ref)
+
+    whole = b"".join(b"%d\n" % number for number in range(1, 1001)) + b"last\n"
+    assert all(chunk.data == whole[chunk.offset : chunk.offset + len(chunk.data)] for chunk in live)
+    assert live[0].offset >= 50
+    assert (end.outcome.stdout.head, end.outcome.stdout.tail) == (50, len(whole) - 50)
+    assert broker.text(ref)[:50] + broker.text(ref)[-50:] == whole[:50] + whole[-50:]
+
+
 def test_another_user_is_refused_without_root(broker: ScriptedBroker, agent: Worker) -> None:
     end = broker.end_of(broker.run(1, "id", "-u", uid=12345))
 
