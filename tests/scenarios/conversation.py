@@ -98,7 +98,7 @@ class Conversation:
     # ------------------------------------------------------------------------ sentences of workers
 
     def joins(
-        self, label: str, name: str, slots: str, prefetch: str, batch: str, holding: str, mesh: str
+        self, label: str, name: str, slots: str, prefetch: str, batch: str, holding: str, mesh: str, key: str
     ) -> list[Send]:
         peer = self.peer(label, "worker")
         held = []
@@ -119,7 +119,7 @@ class Conversation:
             held=tuple(held),
         )
         if peer.role == "worker":
-            peer = peer._replace(name=name or label if label == peer.name else peer.name)
+            peer = peer._replace(name=key or name or label)
         sends = self.broker.ask(wire.Hello(id=self.next_id(), protocol=1, enrol=enrol), peer)
         number = self.broker.state.worker_ids.get(label)
         if not any(isinstance(send.message, wire.Error) for send in sends):
@@ -247,6 +247,10 @@ class Conversation:
         self.broker.restart()
         return []
 
+    def fills(self, full: str) -> list[Send]:
+        self.broker.full = full == "is nearly full"
+        return []
+
     def epoch(self) -> list[Send]:
         self.broker.record(events.EpochRaised(self.broker.state.epoch + 1))
         return []
@@ -371,7 +375,7 @@ _WHO = r"(?P<label>\S+)"
 _FORCE = r"(?P<force> by force)?"
 _SENTENCES: tuple[tuple[str, Callable[..., Any]], ...] = (
     (
-        rf"worker {_WHO} joins(?: as (?P<name>\S+))?(?: with (?P<slots>\d+) slots?)?(?: and (?P<prefetch>\d+) ahead)?"
+        rf"worker {_WHO} joins(?: as (?P<name>\S+))?(?: by the key of (?P<key>\S+))?(?: with (?P<slots>\d+) slots?)?(?: and (?P<prefetch>\d+) ahead)?"
         r"(?: for batch (?P<batch>\S+))?(?: of mesh (?P<mesh>\S+))?(?: holding (?P<holding>.+))?",
         Conversation.joins,
     ),
@@ -403,6 +407,7 @@ _SENTENCES: tuple[tuple[str, Callable[..., Any]], ...] = (
     (r"(?P<seconds>\d+) seconds pass", Conversation.passes),
     (r"old parts are dropped", Conversation.drops_parts),
     (r"the broker restarts", Conversation.restarts),
+    (r"the disk (?P<full>is nearly full|has room again)", Conversation.fills),
     (r"the epoch is raised", Conversation.epoch),
     (r"tasks\?", Conversation.tasks_are),
     (r"workers\?", Conversation.workers_are),

@@ -38,6 +38,7 @@ def task_view(state: State, task: int) -> Task:
     if last is not None:
         worker, reason = worker_name(state, last.worker), last.reason
         if type(slot) is bytes:
+            attempt = last.attempt  # not the last number used, when an earlier attempt was current again
             started_at = None if last.started_ms is None else last.assigned_at + last.started_ms / 1000
             ended_at = last.assigned_at + last.ended_ms / 1000
     return Task(
@@ -80,7 +81,8 @@ def waiting_reason(state: State, live: Live) -> str:
     if gone:
         return f"waits for task {gone[0]}, which was deleted"
     if bad:
-        return f"waits for task {bad[0]}, which {state.status_of(bad[0])}" if len(bad) == 1 else (
+        how = "failed" if state.status_of(bad[0]) == "failed" else "was cancelled"
+        return f"waits for task {bad[0]}, which {how}" if len(bad) == 1 else (
             f"waits for {len(bad)} tasks that did not succeed ({bad[0]} …)"
         )  # fmt: skip
     return f"waits for task {missing[0]}" if len(missing) == 1 else f"waits for {len(missing)} tasks ({missing[0]} …)"
