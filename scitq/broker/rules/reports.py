@@ -240,4 +240,5 @@ class _Reading:
 
 def _complete(log: LogEnd, told: Stream) -> bool:
     """Whether all that its worker keeps of the stream is here, or nothing more of it is accepted."""
-    return bool(log.refused) or log.next >= told.total
+    kept = told.total if told.tail < told.total else told.head  # without a tail the head is all there is
+    return bool(log.refused) or log.next >= kept
