@@ -104,9 +104,10 @@ class Outbox:
         self._urgent = min(self._urgent, self.now)
 
     def wanted(self, name: str, mark: LogMark) -> None:
-        """It wants a stream from the mark, then the end again."""
+        """It wants a stream from the mark, then the end again: at once only if there is something to send."""
         self._shipping.wanted(name, mark)
-        self.resend(name)
+        if not self._shipping.complete(name):
+            self.resend(name)
 
     def resend(self, name: str) -> None:
         """Tell an end again, after what output is then to be sent."""

@@ -89,6 +89,16 @@ def test_wanted_output_comes_before_its_end_comes_again(outbox: Outbox, tmp_path
     assert list(outbox.reports()) == [Report(chunks=(Chunk(ONE, "stdout", 1, b"bc"),), ends=(end(ONE),))]
 
 
+def test_wanted_output_that_is_not_there_makes_no_haste(outbox: Outbox) -> None:
+    outbox.end("1.1", end(ONE))
+    list(outbox.reports())
+
+    outbox.wanted("1.1", LogMark(ONE, "stdout", 0))
+
+    assert list(outbox.reports()) == []
+    assert outbox.due(busy=False) == NOW + RESEND
+
+
 def test_output_whose_file_is_gone_is_not_promised(outbox: Outbox, tmp_path: Path) -> None:
     spill(outbox, tmp_path, b"abc")
     (tmp_path / "outbox" / "1.1.out").unlink()
