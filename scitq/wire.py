@@ -61,6 +61,7 @@ class Enrolment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     worker: str  # the id kept in its scratch folder
     name: str
     mesh: str = ""  # the mesh it belonged to before, "" when new
+    again: bool = False  # the same agent connects anew: what was changed live since its first hello stays
     batch: str
     concurrency: int
     prefetch: int

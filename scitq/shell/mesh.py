@@ -147,6 +147,8 @@ def _start_worker(part: Part, paths: LocalPaths) -> None:
 
     words = ["scitq", "node", "--server", paths.address, "--scratch", str(paths.scratch)]
     words += ["--batch", EVERY_BATCH, "--concurrency", str(probe().cpus)]
+    if os.environ.get("PATH"):  # whoever starts a mesh of their own expects their own programs
+        words += ["--path", os.environ["PATH"]]
     process = _spawn(part, words)
     part.pid.write_text(f"{process.pid}\n", encoding="ascii")
     if not _await_worker(part, paths, process):

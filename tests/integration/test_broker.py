@@ -317,3 +317,17 @@ def test_damage_is_located_and_repaired_with_a_new_epoch(tmp_path: Path) -> None
     assert maintenance.check(process.state).sound
     with broker(tmp_path) as process, process.client() as client:
         assert client.submit(["true"]) >= 1
+
+
+def test_what_an_operator_changed_outlives_a_reconnection_and_a_start_without_flags(tmp_path: Path) -> None:
+    with broker(tmp_path) as process, process.client() as client:
+        with ModelWorker(process.address) as worker:
+            assert worker.join(concurrency=2, batch="a").concurrency == 2
+            client.worker_update("w1", concurrency=5, batch="b")
+        with ModelWorker(process.address) as worker:
+            assert worker.join(concurrency=2, batch="a", again=True).concurrency == 5
+        with ModelWorker(process.address) as worker:
+            assert worker.join(concurrency=0, batch="").concurrency == 5
+            assert client.workers()[0].batch == "b"
+        with ModelWorker(process.address) as worker:
+            assert worker.join(concurrency=3, batch="").concurrency == 3

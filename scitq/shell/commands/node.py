@@ -25,6 +25,7 @@ def node(given: Namespace) -> int:
         "prefetch": given.prefetch,
         "batch": given.batch,
         "grace": given.grace,
+        "path": given.path,
     }
     return run(
         Settings(
@@ -41,10 +42,11 @@ NODE = Command(
     node,
     (
         Option(("-n", "--name"), "its name (the host's)", values.NAME),
-        Option(("-C", "--concurrency"), "run so many tasks at once (1)", values.POSITIVE),
-        Option(("-p", "--prefetch"), "stage so many more meanwhile (0)", values.COUNT),
-        Option(("-b", "--batch"), "run the tasks of this batch (Default; *: of all)", values.BATCH),
+        Option(("-C", "--concurrency"), "run so many tasks at once (as before, or 1)", values.POSITIVE),
+        Option(("-p", "--prefetch"), "stage so many more meanwhile (as before, or 0)", values.COUNT),
+        Option(("-b", "--batch"), "run the tasks of this batch (as before, or Default; *: of all)", values.BATCH),
         Option(("--scratch",), "the folder where its tasks work", values.FOLDER),
+        Option(("--path",), "where tasks find programs (the standard PATH of the system)", values.TEXT),
         Option(("--grace",), "start nothing more after so long without the broker (300)", values.SECONDS),
         Option(("-s", "--server"), "the server: the name of an access file, or an address", values.SERVER),
         Option(("--access",), "the access file to use", values.FILE),

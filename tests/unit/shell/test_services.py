@@ -40,7 +40,7 @@ def test_a_worker_is_started_by_place_and_by_name(monkeypatch: pytest.MonkeyPatc
     host = os.uname().nodename
     assert local.server == Server(address=f"ipc://{tmp_path}/state/scitq/{host}/run/broker.sock", local=True)
     assert (local.scratch, local.prefetch, local.grace) == (Path("/tmp/s"), 2, 9.0)
-    assert (local.concurrency, local.batch) == (1, "Default")
+    assert (local.concurrency, local.batch) == (0, "")  # as the broker knows it
 
 
 @pytest.mark.parametrize(
