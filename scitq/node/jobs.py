@@ -180,10 +180,9 @@ class Jobs:
         """Take up what the keepers tell."""
         for event in self.pool.events():
             job = self._jobs.get(event.name)
-            if job is None:
-                if isinstance(event, orders.Ended | orders.Lost):
-                    self.pool.acknowledge(event.name)
-            elif isinstance(event, orders.Started):
+            if job is None:  # of a record that this program cannot read: it stays for one that can
+                continue
+            if isinstance(event, orders.Started):
                 job.started_at = event.wall
                 self._advance(job, "started")
             elif isinstance(event, orders.Ended | orders.Lost):

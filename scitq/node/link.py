@@ -1,10 +1,10 @@
 """The connection of a worker to its broker: one DEALER, made anew, with a fresh routing id, whenever it breaks."""
 
 import random
+import struct
 from collections.abc import Iterator
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from scitq.config import Server
 from scitq.wire import Message, encode
@@ -13,6 +13,7 @@ HEARTBEAT_MS = 5_000
 BACKOFF = 0.1  # seconds after the first failure; doubled after each, up to
 BACKOFF_LIMIT = 5.0
 
+_MONITORED = struct.Struct("=HI")  # event and value: the first frame; pyzmq's own parser would bring asyncio along
 HANDSHAKE_FAILED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 _WATCHED = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | HANDSHAKE_FAILED
 
@@ -96,7 +97,8 @@ class Link:
         seen = 0
         while self._monitor is not None:
             try:
-                seen |= int(parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))["event"])
+                event, _ = _MONITORED.unpack(self._monitor.recv_multipart(zmq.NOBLOCK)[0])
             except zmq.Again:
                 break
+            seen |= event
         return seen
