@@ -9,6 +9,4 @@ settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--rewrite-scenarios", action="store_true", help="write what is said now into the transcripts"
-    )
+    parser.addoption("--rewrite-scenarios", action="store_true", help="write what is said now into the transcripts")
