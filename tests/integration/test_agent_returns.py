@@ -194,13 +194,18 @@ def test_nothing_more_starts_after_the_grace(broker: ScriptedBroker, tmp_path: P
         broker.running(first)
         broker.vanish()
         broker.until(lambda: "nothing more is started" in agent.said(), "the end of the grace")
+        records = tmp_path / "scratch/keepers"
+        before = sum(path.stat().st_size for path in records.iterdir() if path.is_file())
         gate.write_text("go\n")
+        broker.until(
+            lambda: sum(path.stat().st_size for path in records.iterdir() if path.is_file()) > before,
+            "the record of the first task's end",
+        )
         broker.come_back()
 
-        assert held(broker, 1)[second] == "staged"
-        broker.end_of(first)
-        broker.end_of(second)
-        assert (tmp_path / "times").read_text() == "started\nsecond\n"
+        assert held(broker, 1) == {first: "ended", second: "staged"}
+        assert (tmp_path / "times").read_text() == "started\n"
+        assert broker.end_of(second).outcome.status == "succeeded"
 
 
 def test_another_mesh_hears_nothing_of_the_first(
