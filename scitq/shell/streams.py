@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from scitq.wire import OutputPart
 
+_LIMITED = "a larger --log-limit would keep more"
+
 
 def copy(parts: "Iterable[OutputPart]", *, together: bool = False) -> None:
     """Write each part to the stream of its name, or with `together` all to stdout, at once and as it is."""
@@ -17,7 +19,7 @@ def copy(parts: "Iterable[OutputPart]", *, together: bool = False) -> None:
     for part in parts:
         stream = sys.stdout if together or part.stream == "stdout" else sys.stderr
         if part.gap:
-            _note(f"{size(part.gap)} of {part.stream} were not kept" + (f": {part.note}" if part.note else ""))
+            _note(f"{size(part.gap)} of {part.stream} were not kept here: {part.note or _LIMITED}")
         elif part.note:
             _note(f"{part.stream}: {part.note}")
         stream.buffer.write(part.data)
