@@ -10,11 +10,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.limit import limit
 from benchmarks.mesh import Mesh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SLOTS = 2
 PRINT = ["sh", "-c", "printf %10240s x"]
@@ -76,10 +79,11 @@ def main() -> int:
             for _ in range(given.runs):
                 for name, run in subjects.items():
                     rates[name].append(run())
-            print(f"\n{title}, {given.tasks} tasks, {SLOTS} slots, {given.runs} alternating runs: tasks/s, ours as ratio")
+            print(f"\n{title}, {given.tasks} tasks, {SLOTS} slots, {given.runs} alternating runs: tasks/s, our ratio")
             for name, values in rates.items():
                 ratio = statistics.median(a / b for a, b in zip(rates["scitq"], values, strict=True))
-                print(f"  {name:24} {statistics.median(values):8.0f}   {ratio:5.2f}   ({min(values):.0f} to {max(values):.0f})")
+                spread = f"({min(values):.0f} to {max(values):.0f})"
+                print(f"  {name:24} {statistics.median(values):8.0f}   {ratio:5.2f}   {spread}")
         print(f"\none task on the idle mesh, call to succeeded, median of 200: {latency(mesh, 200):.2f} ms")
     return 0
 

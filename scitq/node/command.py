@@ -2,7 +2,6 @@
 
 import math
 import os
-import resource
 import select
 import signal
 import time
@@ -258,14 +257,13 @@ class Command:
             self._suspended += self._finished - self._suspended_at
         code = os.waitstatus_to_exitcode(self._status or 0)
         by_kill = code in {-signal.SIGKILL, 128 + signal.SIGKILL} and not self._killed
-        floor = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # a vforked child starts with its parent's peak
         return self._record(
             code if code >= 0 else None,
             -code if code < 0 else None,
             None,
             by_kill and self._kills.count(0.0) > self._kills_before,
             self._finished - self._begun - self._suspended,
-            self._rss * 1024 if self._rss > floor else None,
+            self._rss * 1024 if self._rss > _floor(self._rss) else None,
         )
 
     def no_start(self, problem: str) -> list[Any]:
@@ -298,3 +296,17 @@ class Command:
             self.streams["out"].close(),
             self.streams["err"].close(),
         ]
+
+
+_floors = [0]
+
+
+def _floor(peak: int) -> int:
+    """The keeper's own peak in KiB: a vforked child starts with it, below it nothing is known of the command.
+
+    Read anew only when a command seems to have had more. (`getrusage` tells the peak of whoever started the keeper.)
+    """
+    if peak > _floors[0]:
+        with open("/proc/self/status", "rb") as status:
+            _floors[0] = next(int(line.split()[1]) for line in status if line.startswith(b"VmHWM:"))
+    return _floors[0]

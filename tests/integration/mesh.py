@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import zmq
 
@@ -107,7 +108,7 @@ class Raw:
         self.socket.rcvtimeo = int(DEADLINE * 1000)
         self.socket.connect(address)
 
-    def __enter__(self) -> "Raw":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:

@@ -32,7 +32,7 @@ def test_an_acknowledged_task_survives_kill_9(tmp_path: Path) -> None:
         with process.client() as client:
             assert client.submit(["true"], request_id="first") == 1
             assert [task.id for task in client.tasks()] == [1, *ids]
-            assert list(client.tasks([5]))[0].command == ("echo", "3")
+            assert next(iter(client.tasks([5]))).command == ("echo", "3")
 
 
 def test_garbage_is_answered_and_counted_and_ends_nothing(tmp_path: Path) -> None:
@@ -67,7 +67,15 @@ def test_a_message_over_the_bound_ends_its_connection_only(tmp_path: Path) -> No
 
 def test_a_second_broker_on_the_state_is_refused(tmp_path: Path) -> None:
     with broker(tmp_path) as process:
-        command = [sys.executable, "-m", "scitq.broker", "--state", str(process.state), "--bind", f"ipc://{tmp_path}/t"]
+        command = [
+            sys.executable,
+            "-m",
+            "scitq.broker",
+            "--state",
+            str(process.state),
+            "--bind",
+            f"ipc://{tmp_path}/t",
+        ]
         second = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
         assert second.returncode == 1
         assert second.stderr.count("\n") == 1
@@ -79,7 +87,15 @@ def test_a_second_broker_on_the_state_is_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_state_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "thesis.tex").write_text("precious")
-    command = [sys.executable, "-m", "scitq.broker", "--state", str(tmp_path / "state"), "--bind", f"ipc://{tmp_path}/t"]
+    command = [
+        sys.executable,
+        "-m",
+        "scitq.broker",
+        "--state",
+        str(tmp_path / "state"),
+        "--bind",
+        f"ipc://{tmp_path}/t",
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 2
     assert "thesis.tex" in ended.stderr

@@ -1,5 +1,6 @@
 """What the journal's tests share: a small journal written, and read back as a starting broker would."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,9 +9,17 @@ from scitq.broker.journal import Journal
 SMALL = 4096
 
 
+class Killed(Journal):
+    """A journal whose process may be killed at any moment: the kernel then closes what it had open."""
+
+    def __del__(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
 def start(folder: Path, segment_bytes: int = SMALL, reserve_bytes: int = SMALL) -> tuple[Journal, list[bytes]]:
     """A live journal, and what its replay gave."""
-    journal = Journal.open(folder, segment_bytes, reserve_bytes)
+    journal = Killed.open(folder, segment_bytes, reserve_bytes)
     return journal, list(journal.replay())
 
 

@@ -13,7 +13,7 @@ import pytest
 from scitq.broker import reserve
 from scitq.broker.compaction import fold
 from scitq.broker.journal import Journal, JournalFailed
-from tests.journal.kit import last_segment, start, write
+from tests.journal.kit import Killed, last_segment, start, write
 
 MIB = 1 << 20
 
@@ -268,7 +268,7 @@ def test_a_reserve_that_does_not_fit_takes_nothing(tmp_path: Path, monkeypatch: 
 def _append_under_a_limit(folder: Path, told: Connection) -> None:
     """A broker whose files may not grow above 64 KiB."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, resource.RLIM_INFINITY))
-    journal = Journal.open(folder, segment_bytes=MIB, reserve_bytes=MIB)
+    journal = Killed.open(folder, segment_bytes=MIB, reserve_bytes=MIB)
     list(journal.replay())
     bodies: list[bytes] = []
     try:
