@@ -13,7 +13,7 @@ class Killed(Journal):
     """A journal whose process may be killed at any moment: the kernel then closes what it had open."""
 
     def __del__(self) -> None:
-        if self._fd >= 0:
+        if getattr(self, "_fd", -1) >= 0:  # an open that was refused made none
             os.close(self._fd)
 
 
