@@ -128,6 +128,16 @@ class Reader:
         return re.sub(rf"(?<![\w.-]){re.escape(os.uname().nodename)}(?![\w-])", "ada-pc", text)
 
 
+def follow(page: Page, reader: Reader, name: str) -> None:
+    """Type all of a page, and hold what is printed to it."""
+    for step in page.steps:
+        printed = reader.follow(step)
+
+        assert is_as_expected(printed, step.expected), (
+            f"{name}, line {step.line}:\n$ {step.text}\nprinted:\n{printed}\nnot:\n{step.expected}"
+        )
+
+
 @pytest.fixture
 def reader() -> Iterator[Reader]:
     # Short, for the socket of the mesh has a path of at most 100 bytes.
@@ -145,13 +155,20 @@ def reader() -> Iterator[Reader]:
 def test_a_page_does_what_it_says(path: Path, reader: Reader) -> None:
     page = read(path.read_text(encoding="utf-8"))
 
-    for step in page.steps:
-        printed = reader.follow(step)
-
-        assert is_as_expected(printed, step.expected), (
-            f"{path.relative_to(ROOT)}, line {step.line}:\n$ {step.text}\nprinted:\n{printed}\nnot:\n{step.expected}"
-        )
+    follow(page, reader, path.name)
     assert len(page.not_run) <= MOST_NOT_RUN, page.not_run
+
+
+def test_the_first_real_task_of_the_readme(reader: Reader) -> None:
+    """It comes after the README's first command, which installs scitq and runs task 1."""
+    _, title, rest = (ROOT / "README.md").read_text(encoding="utf-8").partition("## A first real task\n")
+    follow(Page([Step(0, "console", "scitq launch --wait echo hello", "…\nhello\n")], []), reader, "README.md")
+
+    page = read(rest)
+
+    assert title
+    assert page.steps
+    follow(page, reader, "README.md, its first real task")
 
 
 def test_there_are_pages() -> None:
