@@ -108,6 +108,26 @@ def test_a_broker_that_stands_still_loses_nobody(mesh: Home, witness: Witness, t
         assert [worker.status for worker in client.workers()] == ["online"]
 
 
+@pytest.mark.proof
+def test_a_broker_that_stands_still_past_the_grace_loses_nobody(mesh: Home, witness: Witness) -> None:
+    """The grace counts only while the broker itself runs."""
+    mesh.kill(mesh.broker)
+    words = ["scitq", "broker", "--grace", "6", "--bind", mesh.address]  # the grace: more than one beat
+    with subprocess.Popen(words, env=mesh.environment, stderr=subprocess.DEVNULL) as broker:
+        with mesh.client() as client:
+            until(lambda: [worker.status for worker in client.workers()] == ["online"], "the worker is back")
+            long = ("sh", "-c", f'echo "$SCITQ_ATTEMPT" >> {witness.path}; sleep 9')
+            ids = client.submit_many([long])
+            witness.wait(1)
+            broker.send_signal(signal.SIGSTOP)
+            until(lambda: not _running(mesh), "what was handed over has ended")
+            broker.send_signal(signal.SIGCONT)
+            assert [end.status for end in client.wait(ids, timeout=60)] == ["succeeded"]
+            assert [worker.status for worker in client.workers()] == ["online"]
+            assert witness.names == [f"{ids[0]}.1"]
+        broker.terminate()
+
+
 def _running(mesh: Home) -> list[str]:
     return [words for words in mesh.processes().values() if "witness" in words]
 
