@@ -89,7 +89,7 @@ def stop(part: Part) -> None:
     process = _process(part)
     try:
         signal.pidfd_send_signal(process, signal.SIGTERM)
-        if not select.select([process], [], [], STOP_SECONDS)[0]:
+        if not _stirs(process, STOP_SECONDS):
             raise Unavailable(f"the {part.name} has not ended within {STOP_SECONDS:g} s: see {part.log}")
     finally:
         os.close(process)
@@ -121,6 +121,13 @@ def _is_held(lock: Path) -> bool:
     return False
 
 
+def _stirs(descriptor: int, seconds: float) -> bool:
+    """Whether it can be read, or was closed, within that time; unlike `select` it takes descriptors past 1023."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
 def _run(paths: LocalPaths) -> Path:
     return paths.state / "run"
 
@@ -133,7 +140,7 @@ def _start_broker(part: Part, paths: LocalPaths) -> None:
     finally:
         os.close(told)
     try:
-        if not select.select([ready], [], [], START_SECONDS)[0]:
+        if not _stirs(ready, START_SECONDS):
             raise Unavailable(f"the broker is still starting after {START_SECONDS:g} s: {_last_line(part)}")
         if not os.read(ready, 1):  # it ended without a word to us
             process.wait()

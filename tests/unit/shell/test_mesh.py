@@ -1,8 +1,11 @@
 """Who is signalled when a local mesh is stopped: only the process that holds the lock."""
 
 import fcntl
+import os
+import resource
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,20 @@ def test_a_pid_file_that_says_nothing_is_told(part: Part, text: str | None) -> N
 
 def test_the_holder_is_ended(part: Part) -> None:
     with holder(part) as process:
+        part.pid.write_text(str(process.pid))
+
+        stop(part)
+
+        assert process.wait() == -15
+
+
+def test_the_holder_is_ended_by_a_program_with_many_files_open(part: Part) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as stack, holder(part) as process:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        for _ in range(1024):
+            stack.callback(os.close, os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
         part.pid.write_text(str(process.pid))
 
         stop(part)
