@@ -66,8 +66,9 @@ class Session:
     def _read(self, deadline: float) -> str:
         assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
-        ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
-        return os.read(fd, 1 << 20).decode() if ready else ""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return os.read(fd, 1 << 20).decode() if poll.poll(max(0.0, deadline - time.monotonic()) * 1000) else ""
 
     def close(self) -> None:
         self._process.kill()
