@@ -46,9 +46,11 @@ def apply(state: State, entry: Entry) -> None:
 
 def live_task(state: State, task: int) -> Live:
     """The live task, made from an untouched pending one; IllegalMove when it has ended or is none."""
+    slot = state.tasks.slot(task)
+    if type(slot) is Live:
+        return slot
     if task not in state.tasks:
         raise IllegalMove(f"there is no task {task}")
-    slot = state.tasks.slot(task)
     if type(slot) is bytes:
         raise IllegalMove(f"task {task} has ended: {unpack_end(slot)}")
     live = state.tasks.touch(task)
@@ -59,7 +61,7 @@ def live_task(state: State, task: int) -> Live:
 def move(state: State, live: Live, place: Place) -> None:
     """Put an unended task in another place; IllegalMove leaves all as it was."""
     old, new = live.place.status, place.status
-    check_move(live.id, old, new, live.story())
+    check_move(live.id, old, new, live)
     batch = state.batches[live.batch]
     batch.counts[old] -= 1
     batch.counts[new] += 1
@@ -84,7 +86,7 @@ def recount(state: State, worker: WorkerState) -> None:
 
 def _release(state: State, live: Live) -> WorkerState | None:
     held = live.held
-    assert held is not None, live.story()
+    assert held is not None, live
     worker = state.workers.get(held.worker)
     if worker is not None:
         worker.held.pop(live.id, None)
@@ -95,7 +97,7 @@ def _release(state: State, live: Live) -> WorkerState | None:
 def end(state: State, live: Live, status: str, reason: str = "") -> None:
     """Put a task to rest; the dependents of a success may become pending."""
     old = live.place.status
-    check_move(live.id, old, status, live.story())
+    check_move(live.id, old, status, live)
     batch = state.batches[live.batch]
     if old == "pending":
         batch.queues[live.priority].remove(live.id)
@@ -272,7 +274,7 @@ def _relaunched(state: State, event: events.Relaunched, at: float) -> None:
         packed = state.tasks.slot(task)
         if type(packed) is not bytes:
             live = live_task(state, task)
-            raise IllegalMove(f"task {task} has not ended: {live.story()}")
+            raise IllegalMove(f"task {task} has not ended: {live}")
         record = unpack_end(packed)
         spec = state.tasks.spec(task)
         live = Live(task, spec.batch, spec.priority)
@@ -296,7 +298,7 @@ def _deleted(state: State, event: events.Deleted, at: float) -> None:
         batch = state.batches[state.batch_of(task)]
         if type(slot) is Live:
             if slot.held is not None:
-                raise IllegalMove(f"task {task} is with a worker: {slot.story()}")
+                raise IllegalMove(f"task {task} is with a worker: {slot}")
             past = slot.past
             _forget_waiting(state, slot)
         else:
@@ -356,7 +358,7 @@ def _asked(state: State, event: events.Asked, at: float) -> None:
         if isinstance(place, Returning):  # asked again: the later intent counts
             live.place = place._replace(intent=event.intent, changes=event.changes, standby=event.standby)
             continue
-        check_move(task, place.status, "returning", live.story())
+        check_move(task, place.status, "returning", live)
         assert isinstance(place, Held)
         move(state, live, Returning(place, event.intent, event.changes, event.standby))
 
@@ -365,7 +367,7 @@ def _queued_again(state: State, event: events.Returned | events.Requeued, at: fl
     for task in event.tasks:
         live = live_task(state, task)
         held = live.held
-        check_move(task, live.place.status, "pending", live.story())
+        check_move(task, live.place.status, "pending", live)
         _release(state, live)
         if type(event) is events.Requeued and held is not None:
             live.let_go = held._replace(started_at=None)
@@ -378,7 +380,7 @@ def _kept(state: State, event: events.Kept, at: float) -> None:
     for task in event.tasks:
         live = live_task(state, task)
         held = live.held
-        check_move(task, live.place.status, held.status if held else "assigned", live.story())
+        check_move(task, live.place.status, held.status if held else "assigned", live)
         assert held is not None
         move(state, live, held)
 
@@ -388,7 +390,7 @@ def _entered(state: State, event: events.Entered, at: float) -> None:
         live = live_task(state, task)
         held = live.held
         if held is None:
-            raise IllegalMove(f"task {task} is with no worker: {live.story()}")
+            raise IllegalMove(f"task {task} is with no worker: {live}")
         started = when if event.phase == "running" else held.started_at
         now = held._replace(status=event.phase, started_at=started)
         if isinstance(live.place, Returning) and event.phase == "staging":
@@ -401,16 +403,16 @@ def _halt_asked(state: State, event: events.HaltAsked, at: float) -> None:
     for task in event.tasks:
         live = live_task(state, task)
         if not isinstance(live.place, Held):
-            raise IllegalMove(f"task {task} cannot be halted: {live.story()}")
+            raise IllegalMove(f"task {task} cannot be halted: {live}")
         live.place = live.place._replace(halted=True)
 
 
 def _ended(state: State, event: events.Ended, at: float) -> None:
     live, result = live_task(state, event.task), event.result
     status = events.RESULTS[result.status]
-    check_move(live.id, live.place.status, "pending" if event.again else status, live.story())
+    check_move(live.id, live.place.status, "pending" if event.again else status, live)
     if live.held is None:
-        raise IllegalMove(f"task {live.id} is with no worker: {live.story()}")
+        raise IllegalMove(f"task {live.id} is with no worker: {live}")
     worker = _release(state, live)
     if worker is not None:
         _measure(worker, status, result)
@@ -441,7 +443,7 @@ def _measure(worker: WorkerState, status: str, result: Result) -> None:
 
 def _reinstated(state: State, event: events.Reinstated, at: float) -> None:
     live, worker = live_task(state, event.task), state.workers[event.worker]
-    check_move(live.id, live.place.status, event.phase, live.story())
+    check_move(live.id, live.place.status, event.phase, live)
     earlier = next((result for result in live.past if result.attempt == event.attempt), None)
     if earlier is not None:
         assigned_at = earlier.assigned_at
@@ -452,7 +454,7 @@ def _reinstated(state: State, event: events.Reinstated, at: float) -> None:
         live.logs = {stream: LogEnd(log.head, -1 if log.pointer is None else log.pointer, refused=log.note)
                      for stream, log in logs if log is not None}  # fmt: skip
     else:
-        assert live.let_go is not None, live.story()
+        assert live.let_go is not None, live
         assigned_at, started = live.let_go.assigned_at, None
         live.let_go = None
     move(state, live, Held(worker.number, event.attempt, event.epoch, event.phase, assigned_at, started))

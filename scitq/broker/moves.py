@@ -36,7 +36,7 @@ class IllegalMove(ScitqError):
     code = "illegal_move"
 
 
-def check_move(task: int, old: str, new: str, story: str) -> None:
-    """Raise IllegalMove unless `old` -> `new` stands in the table."""
+def check_move(task: int, old: str, new: str, story: object) -> None:
+    """Raise IllegalMove unless `old` -> `new` stands in the table; only then is `str(story)` told."""
     if new not in MOVES[old]:
         raise IllegalMove(f"task {task} cannot go from {old} to {new}: {story}")

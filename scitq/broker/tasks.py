@@ -115,8 +115,8 @@ class Live:
             return place
         return place.held if type(place) is Returning else None
 
-    def story(self) -> str:
-        """What is known, in one line, for whoever must understand a fault."""
+    def __str__(self) -> str:
+        """The task's story: what is known, in one line, for whoever must understand a fault."""
         return f"attempt {self.attempt}, {self.place}, past {self.past}"
 
 
@@ -203,7 +203,7 @@ class TaskTable:
         self.next = submission.first + submission.count
 
     def __contains__(self, task: int) -> bool:
-        return 0 < task < self.next and task not in self.deleted
+        return 0 < task < self.next and not (self.deleted and task in self.deleted)
 
     def slot(self, task: int) -> Live | bytes | None:
         """What the task's slot holds: nothing, a live task, the record of an ended one."""

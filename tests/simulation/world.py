@@ -17,7 +17,7 @@ from scitq.broker import events
 from scitq.broker.check import check
 from scitq.broker.commands import Ask, Gone, Peer, Send, Silent
 from scitq.broker.decide import decide
-from scitq.model import ENDED, Spec
+from scitq.model import ENDED, Changes, Spec
 from scitq.wire import Ref
 from tests.pure_broker import Decide, PureBroker, dump, refold, replay
 from tests.simulation.worker import ModelWorker
@@ -267,7 +267,7 @@ class World:
         if some is not None and kind == "relaunch":
             return wire.Relaunch(id=number, select=wire.Select(status=("failed", "cancelled")))
         if some is not None and kind == "update":
-            changes = wire.Changes(command=("edited", str(number)))
+            changes = Changes(command=("edited", str(number)))
             return wire.Update(id=number, select=some, changes=changes)
         specs = [
             Spec(
@@ -350,7 +350,7 @@ class World:
                 raise Broken(f"{request} was acknowledged as {ids} and is not known any more")
         for task in self._unended():
             slot: Any = state.tasks.slot(task)
-            story = slot.story() if slot else "untouched"
+            story = str(slot) if slot else "untouched"
             raise Broken(f"task {task} is {state.status_of(task)} for ever: {story}")
         if dump(replay(self.broker.entries)) != dump(state):
             raise Broken("replay does not equal live")
