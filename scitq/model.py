@@ -90,6 +90,7 @@ class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     download_timeout: float | UnsetType | None = UNSET
     priority: int | UnsetType = UNSET
     log_limit: int | UnsetType | None = UNSET
+    requires: tuple[int, ...] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         if self.command is not UNSET:

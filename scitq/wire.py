@@ -239,9 +239,12 @@ class Cancel(Message, frozen=True, tag="cancel"):
 
 
 class Relaunch(Message, frozen=True, tag="relaunch", omit_defaults=True):
+    """Queue ended tasks again; the same `request` a second time changes nothing and is answered alike."""
+
     id: int
     select: Select
     changes: Changes = Changes()
+    request: str = ""
 
 
 class Update(Message, frozen=True, tag="update"):

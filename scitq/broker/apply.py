@@ -33,6 +33,7 @@ from scitq.model import DEFAULT_BATCH, Access, Changes
 from scitq.wire import pack_spec
 
 MEAN_WEIGHT = 0.2
+RELAUNCHES_KEPT = 10_000
 
 
 def apply(state: State, entry: Entry) -> None:
@@ -84,9 +85,15 @@ def recount(state: State, worker: WorkerState) -> None:
         state.crowded.pop(worker.number, None)
 
 
-def _release(state: State, live: Live) -> WorkerState | None:
+def _held(live: Live) -> Held:
     held = live.held
-    assert held is not None, live
+    if held is None:
+        raise IllegalMove(f"task {live.id} is with no worker: {live}")
+    return held
+
+
+def _release(state: State, live: Live) -> WorkerState | None:
+    held = _held(live)
     worker = state.workers.get(held.worker)
     if worker is not None:
         worker.held.pop(live.id, None)
@@ -249,9 +256,23 @@ def edit(state: State, task: int, changes: Changes) -> None:
         if pending:
             new.queue(live.priority).add(task, task)
     state.tasks.edited[task] = pack_spec(edited)
+    if changes.requires is not msgspec.UNSET:
+        _wait_anew(state, live_task(state, task), edited.requires)
     slot = state.tasks.slot(task)
     if type(slot) is Live:
         slot.barred = slot.attempt
+
+
+def _wait_anew(state: State, live: Live, requires: tuple[int, ...]) -> None:
+    """Let a queued task wait for other tasks than before."""
+    if live.place.status not in ("pending", "waiting"):
+        return
+    _forget_waiting(state, live)
+    place = _wait_for(state, live, requires)
+    if place.status != live.place.status:
+        move(state, live, place)
+    else:
+        live.place = place
 
 
 def _cancelled(state: State, event: events.Cancelled, at: float) -> None:
@@ -270,6 +291,10 @@ def _cancelled(state: State, event: events.Cancelled, at: float) -> None:
 
 
 def _relaunched(state: State, event: events.Relaunched, at: float) -> None:
+    if event.request:
+        state.relaunches[event.request] = sum(1 for _ in members(event.tasks))
+        if len(state.relaunches) > RELAUNCHES_KEPT:
+            del state.relaunches[next(iter(state.relaunches))]
     for task in members(event.tasks):
         packed = state.tasks.slot(task)
         if type(packed) is not bytes:
@@ -366,11 +391,11 @@ def _asked(state: State, event: events.Asked, at: float) -> None:
 def _queued_again(state: State, event: events.Returned | events.Requeued, at: float) -> None:
     for task in event.tasks:
         live = live_task(state, task)
-        held = live.held
+        held = _held(live)
         check_move(task, live.place.status, "pending", live)
         _release(state, live)
-        if type(event) is events.Requeued and held is not None:
-            live.let_go = held._replace(started_at=None)
+        if type(event) is events.Requeued:
+            live.let_go = held._replace(started_at=None, halted=False)
         state.released += [log.pointer for log in live.logs.values() if log.pointer >= 0]
         live.logs = {}
         move(state, live, PENDING)
@@ -379,18 +404,13 @@ def _queued_again(state: State, event: events.Returned | events.Requeued, at: fl
 def _kept(state: State, event: events.Kept, at: float) -> None:
     for task in event.tasks:
         live = live_task(state, task)
-        held = live.held
-        check_move(task, live.place.status, held.status if held else "assigned", live)
-        assert held is not None
-        move(state, live, held)
+        move(state, live, _held(live))
 
 
 def _entered(state: State, event: events.Entered, at: float) -> None:
     for task, when in zip(event.tasks, event.times, strict=True):
         live = live_task(state, task)
-        held = live.held
-        if held is None:
-            raise IllegalMove(f"task {task} is with no worker: {live}")
+        held = _held(live)
         started = when if event.phase == "running" else held.started_at
         now = held._replace(status=event.phase, started_at=started)
         if isinstance(live.place, Returning) and event.phase == "staging":
@@ -411,8 +431,6 @@ def _ended(state: State, event: events.Ended, at: float) -> None:
     live, result = live_task(state, event.task), event.result
     status = events.RESULTS[result.status]
     check_move(live.id, live.place.status, "pending" if event.again else status, live)
-    if live.held is None:
-        raise IllegalMove(f"task {live.id} is with no worker: {live}")
     worker = _release(state, live)
     if worker is not None:
         _measure(worker, status, result)
@@ -615,6 +633,7 @@ def _counted(state: State, event: events.Counted, at: float) -> None:
         state.workers[number].run_seconds = mean
         recount(state, state.workers[number])
     state.former.update(event.former)
+    state.relaunches.update(event.relaunches)
     for index in range(0, len(event.deleted), 2):
         state.tasks.deleted.add(event.deleted[index], event.deleted[index + 1])
 

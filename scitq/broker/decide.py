@@ -16,8 +16,6 @@ from scitq.broker.rules import access, batches, orders, reads, reports, submit, 
 from scitq.broker.state import State
 from scitq.errors import Refused, ScitqError, WrongVersion
 
-BEAT_SECONDS = 5.0
-
 _USER = frozenset({"admin", "user"})
 _ALL = frozenset({"admin", "user", "worker", "deployer"})
 _ADMIN = frozenset({"admin"})
@@ -117,7 +115,7 @@ def _hello(state: State, peer: Peer, message: wire.Hello, now: float, decision: 
         return
     if peer.role not in ("worker", "admin"):
         raise Refused(f"{peer.name} has the role {peer.role}, which may not join as a worker")
-    workers.join(state, peer, message, now, BEAT_SECONDS, __version__, decision)
+    workers.join(state, peer, message, now, state.beat, __version__, decision)
 
 
 def _explain(state: State, peer: Peer, message: wire.Explain, now: float, decision: Decision) -> None:

@@ -151,6 +151,7 @@ class Relaunched(Event, frozen=True, array_like=True, tag=15):
 
     tasks: Runs
     changes: Changes
+    request: str = ""
 
 
 class Deleted(Event, frozen=True, array_like=True, tag=16):
@@ -369,6 +370,7 @@ class Counted(Event, frozen=True, array_like=True, tag=73):
     workers: tuple[tuple[int, int, int], ...] = ()  # worker, succeeded, failed
     former: dict[int, str] = field(default_factory=dict)  # names of deleted workers
     deleted: Runs = ()  # tasks of submits that are wholly deleted
+    relaunches: dict[str, int] = field(default_factory=dict)  # the last requests to relaunch, and their counts
     means: dict[int, float] = field(default_factory=dict)  # worker: moving mean of what its tasks took, in seconds
 
 

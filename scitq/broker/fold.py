@@ -17,7 +17,8 @@ ROWS = 5_000  # tasks an entry speaks of: about half a MiB at most
 def fold(state: State) -> Iterator[Entry]:
     """Entries whose `apply` on an empty state gives this one."""
     yield Entry(0.0, "fold", (events.MeshCreated(state.mesh, state.epoch),))
-    for access in state.access.values():
+    # The revoked first: a key may have been given to another name since.
+    for access in sorted(state.access.values(), key=lambda access: access.revoked_at is None):
         yield Entry(access.created_at, "fold", (events.AccessGranted(access.name, access.role, access.key),))
         if access.revoked_at is not None:
             yield Entry(access.revoked_at, "fold", (events.AccessRevoked(access.name),))
@@ -173,6 +174,7 @@ def _counted(state: State) -> events.Counted:
         tuple((worker.number, worker.succeeded, worker.failed) for worker in state.workers.values()),
         state.former,
         _wholly_deleted(state),
+        state.relaunches,
         {number: worker.run_seconds for number, worker in state.workers.items() if worker.run_seconds is not None},
     )
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 STREAMS: tuple[wire.StreamName, wire.StreamName] = ("stdout", "stderr")
+NOT_KEPT = "past the limit of what is kept, or not read in time"
 CHANGES_LIMIT = 2_000  # changes in one message
 
 
@@ -225,6 +226,7 @@ class Followers:
             data=data,
             next=offset + len(data),
             gap=gap,
+            note=NOT_KEPT if gap else "",
         )
         return Send(follow.route, part)
 

@@ -35,7 +35,7 @@ from scitq.broker.commands import (
     Silent,
 )
 from scitq.broker.compaction_child import Compactor
-from scitq.broker.decide import BEAT_SECONDS, decide
+from scitq.broker.decide import decide
 from scitq.broker.door import Arrival, Door
 from scitq.broker.events import Entry
 from scitq.broker.followers import Followers
@@ -43,7 +43,7 @@ from scitq.broker.intake import take_in
 from scitq.broker.journal import Journal
 from scitq.broker.logs import LogStore
 from scitq.broker.peers import OwnClock, Peers
-from scitq.broker.state import State
+from scitq.broker.state import BEAT_SECONDS, State
 from scitq.broker.waits import Waits
 from scitq.broker.writer import Round, Writer
 from scitq.errors import Refused, ScitqError, Unavailable
@@ -54,6 +54,7 @@ ROUND_MESSAGES = 1_000
 ROUND_SECONDS = 0.02
 TICK_SECONDS = 0.5
 OFFLINE_BEATS = 4
+GRACE_BEATS = 10  # at least so many beats fit into the grace
 PARTS_KEPT_SECONDS = 86_400.0
 FINISH_SECONDS = 5.0
 
@@ -72,6 +73,7 @@ class Broker:
     def __init__(self, settings: Settings, state: State, journal: Journal, store: LogStore, keys: ServerKeys) -> None:
         self._grace = settings.grace
         self._state = state
+        state.beat = min(BEAT_SECONDS, settings.grace / GRACE_BEATS)
         self._journal = journal
         self._store = store
         self._server_key = keys.public
@@ -286,7 +288,7 @@ class Broker:
         for number in self._peers.silent(self._clock.now, self._grace):
             self._decide(Silent(number), "grace over")
             self._peers.forget_worker(number)
-        for number in self._peers.silent(self._clock.now, OFFLINE_BEATS * BEAT_SECONDS):
+        for number in self._peers.silent(self._clock.now, OFFLINE_BEATS * self._state.beat):
             worker = self._state.workers.get(number)
             if worker is not None and worker.status == "online":
                 self._decide(Gone(number), "silence")

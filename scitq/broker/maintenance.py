@@ -139,6 +139,8 @@ def backup(folder: Path, file: Path) -> None:
 
 def restore(file: Path, folder: Path) -> int:
     """Lay a backup into an empty state folder; the epoch from now on."""
+    if not file.is_file() or not tarfile.is_tarfile(file):
+        raise UsageError(f"{file} is no backup of a state: `scitq broker backup FILE` makes one")
     check_folder(folder)
     if (folder / JOURNAL).exists():
         raise Conflict(f"{folder} holds a state already: restore into an empty folder")

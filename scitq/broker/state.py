@@ -12,6 +12,7 @@ from scitq.model import ENDED, EVERY_BATCH, Access
 if TYPE_CHECKING:
     from scitq.broker.events import PartKept, SetAside
 
+BEAT_SECONDS = 5.0
 WINDOW_SECONDS = 0.2
 WINDOW_LIMIT = 512
 
@@ -126,6 +127,7 @@ class State:
     """Everything durable."""
 
     def __init__(self) -> None:
+        self.beat = BEAT_SECONDS  # what workers are told: a setting of the running broker, no fact
         self.mesh = ""
         self.epoch = 1
         self.tasks = TaskTable()
@@ -137,6 +139,7 @@ class State:
         self.roomy: dict[int, WorkerState] = {}  # those with room > 0
         self.crowded: dict[int, WorkerState] = {}  # those that hold more than they can run at once
         self.requests: dict[str, tuple[int, int]] = {}
+        self.relaunches: dict[str, int] = {}  # the last requests to relaunch: how many tasks each queued again
         self.parts: dict[str, Part] = {}
         self.children: dict[int, set[int]] = {}  # a task -> those that wait for it
         self.access: dict[str, Access] = {}  # by name

@@ -199,7 +199,7 @@ class Client:
     def relaunch(self, which: Selected, **changes: Any) -> wire.Done:
         """Queue these ended tasks again, as their next attempt, with these fields of `model.Changes` changed."""
         changed = specs.build(Changes, changes)
-        return self._each(which, lambda select: wire.Relaunch(id=0, select=select, changes=changed))
+        return self._each(which, lambda select: wire.Relaunch(id=0, request=_fresh(), select=select, changes=changed))
 
     def update(self, which: Selected, **changes: Any) -> wire.Done:
         """Change fields of `model.Changes` of tasks that have not started."""

@@ -69,7 +69,7 @@ def _class(end: orders.Ended, *, halted: bool) -> tuple[Class, str]:
     if end.code == 0:
         return "", ""
     if end.cause == "timeout":
-        return "timeout", f"ran longer than its limit: ended after {end.seconds:.0f} s"
+        return "timeout", f"ran longer than its limit: ended after {end.seconds:.3g} s"
     if end.oom:
         return "oom", "the system ran out of memory and killed it"
     if end.signal is not None:

@@ -347,3 +347,33 @@ def test_what_an_operator_changed_outlives_a_reconnection_and_a_start_without_fl
             assert client.workers()[0].batch == "b"
         with ModelWorker(process.address) as worker:
             assert worker.join(concurrency=3, batch="").concurrency == 3
+
+
+def test_a_relaunch_sent_again_changes_nothing(tmp_path: Path) -> None:
+    with broker(tmp_path) as process:
+        with process.client() as client, ModelWorker(process.address) as worker:
+            worker.join()
+            client.submit(["true"])
+            worker.end(worker.assigned()[0].ref)
+            client.wait([1])
+            worker.send(wire.encode(wire.Relaunch(id=5, select=wire.Select(ids=(1,)), request="x")))
+            worker.end(worker.assigned()[0].ref)
+            client.wait([1])
+        process.kill()
+        process.start()
+        with process.client() as client, Raw(process.address) as raw:
+            raw.hello()
+            again = raw.ask(wire.Relaunch(id=6, select=wire.Select(ids=(1,)), request="x"))
+            assert again == wire.Done(id=6, count=1)
+            assert next(iter(client.tasks([1]))).attempt == 2
+
+
+def test_a_task_can_be_told_to_wait_for_others(tmp_path: Path) -> None:
+    with broker(tmp_path) as process, process.client() as client:
+        client.submit_many([["a"], ["b"], ["c"]])
+        assert client.update([3], requires=(1, 2)).count == 1
+        assert next(iter(client.tasks([3]))).status == "waiting"
+        assert client.update([3], requires=()).count == 1
+        assert next(iter(client.tasks([3]))).status == "pending"
+        with pytest.raises(UsageError):
+            client.update([2], requires=(3,))

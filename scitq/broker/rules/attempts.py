@@ -45,6 +45,8 @@ def answer_returned(state: State, live: Live, decision: Decision) -> None:
     task = live.id
     if not isinstance(place, Returning):
         decision.fact(events.Requeued((task,)))
+        if isinstance(place, Held) and place.halted:
+            decision.fact(events.Cancelled(runs_of([task]), "cancelled before it started"))
         return
     decision.fact(events.Returned((task,)))
     back = place.standby

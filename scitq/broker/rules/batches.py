@@ -48,8 +48,11 @@ def go(state: State, peer: Peer, message: wire.BatchGo, decision: Decision) -> N
 
 
 def delete(state: State, peer: Peer, message: wire.BatchDelete, decision: Decision) -> None:
-    """Forget the batch and its tasks; refused while workers hold some of them."""
+    """Forget the batch and its tasks; refused while workers hold some of them, or some wait, unless `force`."""
     batch = _known(state, message.batch)
+    queued = batch.counts["pending"] + batch.counts["waiting"]
+    if queued and not message.force:
+        raise Conflict(f"batch {batch.name} has {queued} tasks that have not run: --force forgets them too")
     tasks = [task for task in state.tasks.ids() if state.batch_of(task) == batch.name]
     gone: list[int] = []
     kept: list[str] = []

@@ -84,6 +84,9 @@ def cancel(state: State, peer: Peer, message: wire.Cancel, decision: Decision) -
 
 def relaunch(state: State, peer: Peer, message: wire.Relaunch, decision: Decision) -> None:
     """Queue ended tasks again; a selection without ids or status means those that did not succeed."""
+    if message.request and message.request in state.relaunches:
+        decision.send(peer.route, wire.Done(id=message.id, count=state.relaunches[message.request]))
+        return
     outcome = _Outcome()
     by_hand = message.select.ids is not None or message.select.status is not None
     for task in selected(state, message.select):
@@ -96,7 +99,7 @@ def relaunch(state: State, peer: Peer, message: wire.Relaunch, decision: Decisio
             outcome.skip(task, "is already in queue" if queued else f"is {status}: cancel it first")
     _check_changes(state, outcome.now, message.changes)
     if outcome.now:
-        decision.fact(events.Relaunched(runs_of(outcome.now), message.changes))
+        decision.fact(events.Relaunched(runs_of(outcome.now), message.changes, message.request))
     decision.send(peer.route, wire.Done(id=message.id, count=outcome.count, skipped=tuple(outcome.skipped)))
 
 
@@ -151,7 +154,8 @@ def sort_out_deletable(
         if status not in ENDED and status not in ("pending", "waiting"):
             skip(task, f"is {status}: cancel it first")
         elif others and not force:
-            skip(task, f"is waited for by {len(others)} tasks ({min(others)} …): --force deletes it all the same")
+            waiting = f"task {min(others)}" + (f" and {len(others) - 1} more" if len(others) > 1 else "")
+            skip(task, f"is waited for by {waiting}: --force deletes it all the same")
         else:
             take(task)
 
@@ -164,7 +168,10 @@ def _check_changes(state: State, tasks: list[int], changes: Changes) -> None:
     if "batch" in fields:
         check_batch_name(fields["batch"])
     # What the task requires existed when it was submitted; its deletion since then is no fault of the changes.
-    check_spec(state, msgspec.structs.replace(state.tasks.spec(tasks[0]), requires=(), **fields))
+    check_spec(state, msgspec.structs.replace(state.tasks.spec(tasks[0]), **{"requires": (), **fields}))
+    for parent in fields.get("requires", ()):
+        if parent >= min(tasks):
+            raise UsageError(f"task {min(tasks)} can only require tasks that were queued before it, not {parent}")
 
 
 def ask_back(state: State, tasks: list[int], intent: str, changes: Changes | None, decision: Decision) -> None:

@@ -1,5 +1,7 @@
 """Submitting: parts are kept as they come, the closing one makes all visible, and a repeat changes nothing."""
 
+from collections.abc import Iterator
+
 from msgspec import Raw
 
 from scitq import wire
@@ -9,7 +11,7 @@ from scitq.broker.state import State
 from scitq.broker.tasks import expand
 from scitq.errors import BadMessage, NotFound, UsageError
 from scitq.fetch import uri as fetch_uri
-from scitq.model import EVERY_BATCH, Array, Range, Spec
+from scitq.model import EVERY_BATCH, Array, Range, Spec, Word
 
 ARRAY_LIMIT = 10_000_000
 NAME_LIMIT = 200
@@ -86,9 +88,17 @@ def _check_array(state: State, array: Array) -> None:
             raise UsageError(f"column {name} has {len(column)} values for {array.count} tasks")
         if not all(type(value) in (str, bytes, int) for value in column):
             raise UsageError(f"column {name} may hold texts and whole numbers")
+        if any("\0" in value if isinstance(value, str) else b"\0" in value for value in _words(column)):
+            raise UsageError(f"column {name} holds a NUL byte, which no program can be given")
+        if array.template.command[:1] == (f"{{{name}}}",) and not all(_words(column)):
+            raise UsageError(f"the program's name is empty in a row of column {name}")
         if any(type(value) is bytes for value in column) and any(f"{{{name}}}" in text for text in _texts(array)):
             raise UsageError(f"column {name} holds bytes that are no text: only words of command and env may be so")
     check_spec(state, expand(array, 0))
+
+
+def _words(column: tuple[Word | int, ...]) -> Iterator[Word]:
+    return (value for value in column if not isinstance(value, int))
 
 
 def _texts(array: Array) -> tuple[str, ...]:
@@ -123,6 +133,8 @@ def check_spec(state: State, spec: Spec) -> None:
     for key in spec.env:
         if not key or "=" in key or "\0" in key:
             raise UsageError(f"{key!r} is no name for an environment variable")
+    if any("\0" in value if isinstance(value, str) else b"\0" in value for value in spec.env.values()):
+        raise UsageError("a value of the environment holds a NUL byte, which no program can be given")
     for uri in spec.inputs:
         _check_uri(uri, "input")
     for uri in spec.resources:

@@ -17,6 +17,7 @@ _CHANGES = (
     Option(("-N", "--new-name"), "give it this name", values.TEXT),
     Option(("-B", "--new-batch"), "put it into this batch", values.BATCH),
     *(option for option in WHAT_A_TASK_IS if option.flags[0] != "-i"),
+    Option(("-R", "--requires"), "let it wait for these tasks, and no others: 3,5,7-9", values.IDS, many=True),
     Option(("-j", "--input"), "its inputs, all of them; may be given several times", values.URI, many=True),
 )
 _NEW_COMMAND = Words("the new command", dashes=True)
@@ -116,6 +117,8 @@ def _changes(given: Namespace) -> dict[str, object]:
         changes["name"] = given.new_name
     if given.new_batch is not None:
         changes["batch"] = given.new_batch
+    if given.requires:
+        changes["requires"] = tuple(number for ids in given.requires for number in ids)
     return changes
 
 

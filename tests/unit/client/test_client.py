@@ -240,7 +240,10 @@ def test_orders(scene: Scene) -> None:
     assert (done.count, len(done.skipped), done.missing) == (4, 2, ("w",))
     assert [len(scene.heard().select.ids) for _ in range(2)] == [100_000, 1]
     client.relaunch(3, command=["x"], uid=None)
-    assert scene.heard() == wire.Relaunch(id=3, select=Select(ids=(3,)), changes=Changes(command=("x",), uid=None))
+    heard = scene.heard()
+    assert isinstance(heard, wire.Relaunch)
+    assert heard.request  # so that it can be sent again
+    assert (heard.select, heard.changes) == (Select(ids=(3,)), Changes(command=("x",), uid=None))
     client.update(Select(batch="b"), priority=4)
     assert scene.heard() == wire.Update(id=4, select=Select(batch="b"), changes=Changes(priority=4))
     client.delete([5], force=True)
