@@ -45,9 +45,7 @@ def test_what_is_imported_is_declared() -> None:
 
 def test_importing_the_package_imports_nothing_else_of_it() -> None:
     script = "import scitq, sys; print(*(m for m in sys.modules if m.split('.')[0] == 'scitq'))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == ["scitq"]
 
