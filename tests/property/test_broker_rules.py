@@ -1,10 +1,8 @@
 """Whatever is said to the broker, in whatever order: its invariants hold, and its journal tells it all."""
 
-import copy
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -173,7 +171,7 @@ class Mesh(RuleBasedStateMachine):
 
     def known_refs(self) -> list[Ref]:
         """All attempts that were ever handed over, and a few that never were."""
-        refs = []
+        refs: list[Ref] = []
         for entry in self.broker.entries:
             for fact in entry.events:
                 if isinstance(fact, events.Assigned):
@@ -191,8 +189,10 @@ class Mesh(RuleBasedStateMachine):
             for task, live in (worker.held.items() if worker else ())
             if live.held is not None
         ]
-        pool = mine if mine and data.draw(st.integers(0, 3)) else self.known_refs()
-        return data.draw(st.lists(st.sampled_from(pool), max_size=4))
+        draw: Any = data.draw
+        pool = mine if mine and draw(st.integers(0, 3)) else self.known_refs()
+        chosen: list[Ref] = draw(st.lists(st.sampled_from(pool), max_size=4))
+        return chosen
 
     @rule(
         name=st.sampled_from(NAMES),
@@ -229,7 +229,7 @@ class Mesh(RuleBasedStateMachine):
         number = self.number(name)
         if number is None:
             return
-        draw = data.draw
+        draw: Any = data.draw
         wall = self.broker.wall
         streams = st.sampled_from(["stdout", "stderr"])
         chunks = [
@@ -313,9 +313,5 @@ class Mesh(RuleBasedStateMachine):
 
 TestMesh = Mesh.TestCase
 TestMesh.settings = settings(
-    report_multiple_bugs=False,
-    max_examples=60,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -204,7 +204,7 @@ class Conversation:
         if verb in ("relaunches", "updates"):
             fields["changes"] = Changes(**_options(options))
         kind = {"cancels": wire.Cancel, "relaunches": wire.Relaunch, "updates": wire.Update, "deletes": wire.Delete}
-        message = kind[verb](id=self.next_id(), select=select, **fields)  # type: ignore[operator]
+        message = kind[verb](id=self.next_id(), select=select, **fields)
         return self.broker.ask(message, self.peer(label))
 
     def stops(self, label: str, batch: str, how: str) -> list[Send]:
@@ -375,8 +375,11 @@ _WHO = r"(?P<label>\S+)"
 _FORCE = r"(?P<force> by force)?"
 _SENTENCES: tuple[tuple[str, Callable[..., Any]], ...] = (
     (
-        rf"worker {_WHO} joins(?: as (?P<name>\S+))?(?: by the key of (?P<key>\S+))?(?: with (?P<slots>\d+) slots?)?(?: and (?P<prefetch>\d+) ahead)?"
-        r"(?: for batch (?P<batch>\S+))?(?: of mesh (?P<mesh>\S+))?(?: holding (?P<holding>.+))?",
+        (
+            rf"worker {_WHO} joins(?: as (?P<name>\S+))?(?: by the key of (?P<key>\S+))?"
+            r"(?: with (?P<slots>\d+) slots?)?(?: and (?P<prefetch>\d+) ahead)?"
+            r"(?: for batch (?P<batch>\S+))?(?: of mesh (?P<mesh>\S+))?(?: holding (?P<holding>.+))?"
+        ),
         Conversation.joins,
     ),
     (rf"{_WHO} reports (?P<rest>.+)", Conversation.reports),
@@ -387,8 +390,10 @@ _SENTENCES: tuple[tuple[str, Callable[..., Any]], ...] = (
         Conversation.submits_array,
     ),
     (
-        rf"{_WHO} submits(?: part (?P<part>\d+) of)?(?: (?P<request>\S+):)? (?P<count>\d+) x (?P<command>.*?)"
-        r"(?: with (?P<options>.+))?",
+        (
+            rf"{_WHO} submits(?: part (?P<part>\d+) of)?(?: (?P<request>\S+):)? (?P<count>\d+) x (?P<command>.*?)"
+            r"(?: with (?P<options>.+))?"
+        ),
         Conversation.submits,
     ),
     (rf"{_WHO} closes (?P<request>\S+)", Conversation.closes),
@@ -399,8 +404,10 @@ _SENTENCES: tuple[tuple[str, Callable[..., Any]], ...] = (
     (rf"{_WHO} deletes worker (?P<worker>\S+){_FORCE}", Conversation.deletes_worker),
     (rf"{_WHO} explains (?P<kind>task|batch) (?P<what>\S+)", Conversation.explains),
     (
-        rf"{_WHO} (?P<verb>cancels|relaunches|updates|deletes) (?P<what>batch \S+|all \S+|[\d ]+?)"
-        rf"(?: with (?P<options>.+))?{_FORCE}",
+        (
+            rf"{_WHO} (?P<verb>cancels|relaunches|updates|deletes) (?P<what>batch \S+|all \S+|[\d ]+?)"
+            rf"(?: with (?P<options>.+))?{_FORCE}"
+        ),
         Conversation.orders,
     ),
     (rf"{_WHO} says hello(?: in protocol (?P<protocol>\d+))?", Conversation.says_hello),

@@ -5,6 +5,7 @@ import pytest
 from scitq.broker import schedule, waits
 from scitq.broker.commands import Send
 from scitq.broker.rules import reports
+from scitq.broker.state import State
 from scitq.broker.tasks import Live
 from scitq.wire import Ref
 from tests.simulation.world import Broken, World
@@ -42,7 +43,7 @@ def test_results_of_earlier_attempts_being_believed_is_found(monkeypatch: pytest
 def test_placing_tasks_of_a_stopped_batch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     real = schedule.place
 
-    def heedless(state):  # type: ignore[no-untyped-def]
+    def heedless(state: State) -> dict[int, list[int]]:
         stopped = {name: batch.stopped for name, batch in state.batches.items()}
         for batch in state.batches.values():
             batch.stopped = ""

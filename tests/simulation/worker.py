@@ -1,5 +1,6 @@
 """A model of a worker: holds, starts, ends and reports as a real one, in virtual time, with a disk that survives."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from scitq import wire
@@ -165,7 +166,7 @@ class ModelWorker:
             if job.phase == "staged":
                 job.phase = "running"
                 self.world.started(self, ref)
-                self.world.after(self.world.random.choice([0.05, 1, 20]), lambda ref=ref: self.finish(ref))
+                self.world.after(self.world.random.choice([0.05, 1, 20]), partial(self.finish, ref))
                 self.report(started=(Started(ref, "running", self.world.now),))
 
     def finish(self, ref: Ref) -> None:

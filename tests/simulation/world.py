@@ -298,9 +298,9 @@ class World:
         self.asking = None
         if isinstance(message, wire.Submitted) and isinstance(asked, wire.Submit):
             self.acknowledged[asked.request] = (message.first, message.count)
-        elif isinstance(message, wire.Done) and isinstance(asked, wire.BatchStop):
-            if not message.missing and not self.healed:
-                self.stopped.add(asked.batch)
+        whole = isinstance(message, wire.Done) and not message.missing
+        if whole and isinstance(asked, wire.BatchStop) and not self.healed:
+            self.stopped.add(asked.batch)
         self.after(self.random.expovariate(1 / 2), self.order)
 
     # ------------------------------------------------------------------------ what must hold
