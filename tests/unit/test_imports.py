@@ -21,7 +21,7 @@ MAY_IMPORT = {
 }
 
 PURE_BROKER = {
-    *("events", "intervals", "moves", "tasks", "state", "apply", "check", "fold"),
+    *("events", "intervals", "moves", "tasks", "state", "apply", "facts", "check", "fold"),
     *("commands", "decide", "rules", "schedule", "recruit", "explain", "waits"),
     *("frames", "log_records"),
 }

@@ -5,7 +5,7 @@ import pytest
 
 from scitq.node.probe import probe
 
-HERE = "/work/job"
+HERE = "/jobs/one"
 
 
 def tree(root: Path, cgroup: str, files: dict[str, str]) -> Path:
@@ -27,15 +27,15 @@ def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
     ("cgroup", "files", "cpus"),
     [
         ("", {}, 8),
-        (f"0::{HERE}", {"work/job/cpu.max": "max 100000"}, 8),
-        (f"0::{HERE}", {"work/job/cpu.max": "250000 100000"}, 2),
-        (f"0::{HERE}", {"work/job/cpu.max": "max 100000", "work/cpu.max": "300000 100000"}, 3),
-        (f"0::{HERE}", {"work/job/cpu.max": "50000 100000"}, 1),
+        (f"0::{HERE}", {"jobs/one/cpu.max": "max 100000"}, 8),
+        (f"0::{HERE}", {"jobs/one/cpu.max": "250000 100000"}, 2),
+        (f"0::{HERE}", {"jobs/one/cpu.max": "max 100000", "jobs/cpu.max": "300000 100000"}, 3),
+        (f"0::{HERE}", {"jobs/one/cpu.max": "50000 100000"}, 1),
         ("0::/seen/by/the/host", {"cpu.max": "400000 100000"}, 4),
-        (f"4:cpu,cpuacct:{HERE}\n0::/", {"cpu,cpuacct/work/job/cpu.cfs_quota_us": "-1"}, 8),
+        (f"4:cpu,cpuacct:{HERE}\n0::/", {"cpu,cpuacct/jobs/one/cpu.cfs_quota_us": "-1"}, 8),
         (
             f"4:cpu,cpuacct:{HERE}\n0::/",
-            {"cpu,cpuacct/work/cpu.cfs_quota_us": "600000", "cpu,cpuacct/work/cpu.cfs_period_us": "100000"},
+            {"cpu,cpuacct/jobs/cpu.cfs_quota_us": "600000", "cpu,cpuacct/jobs/cpu.cfs_period_us": "100000"},
             6,
         ),
         (f"1:cpu:{HERE}", {"cpu/cpu.cfs_quota_us": "200000", "cpu/cpu.cfs_period_us": "100000"}, 2),
@@ -50,8 +50,8 @@ def test_cpus_are_what_affinity_and_quota_leave(
 @pytest.mark.parametrize(
     ("cgroup", "files", "memory"),
     [
-        (f"0::{HERE}", {"work/job/memory.max": "max", "work/memory.max": "1048576"}, 1048576),
-        (f"3:memory:{HERE}", {"memory/work/job/memory.limit_in_bytes": "2097152"}, 2097152),
+        (f"0::{HERE}", {"jobs/one/memory.max": "max", "jobs/memory.max": "1048576"}, 1048576),
+        (f"3:memory:{HERE}", {"memory/jobs/one/memory.limit_in_bytes": "2097152"}, 2097152),
         (
             f"3:memory:{HERE}",
             {"memory/memory.limit_in_bytes": "9223372036854771712"},

@@ -1,0 +1,154 @@
+"""How tasks move between places: the one way for every fact that moves one."""
+
+import msgspec
+
+from scitq.broker import events
+from scitq.broker.moves import IllegalMove, check_move
+from scitq.broker.state import State, WorkerState
+from scitq.broker.tasks import PENDING, EndRecord, Held, Live, Place, Waiting, pack_end, unpack_end
+from scitq.model import Changes
+from scitq.wire import pack_spec
+
+
+def live_task(state: State, task: int) -> Live:
+    """The live task, made from an untouched pending one; IllegalMove when it has ended or is none."""
+    slot = state.tasks.slot(task)
+    if type(slot) is Live:
+        return slot
+    if task not in state.tasks:
+        raise IllegalMove(f"there is no task {task}")
+    if type(slot) is bytes:
+        raise IllegalMove(f"task {task} has ended: {unpack_end(slot)}")
+    live = state.tasks.touch(task)
+    state.batches[live.batch].live[task] = live
+    return live
+
+
+def move(state: State, live: Live, place: Place) -> None:
+    """Put an unended task in another place; IllegalMove leaves all as it was."""
+    old, new = live.place.status, place.status
+    check_move(live.id, old, new, live)
+    batch = state.batches[live.batch]
+    batch.counts[old] -= 1
+    batch.counts[new] += 1
+    if old == "pending":
+        batch.queues[live.priority].remove(live.id)
+    if new == "pending":
+        batch.queue(live.priority).add(live.id, live.id)
+    live.place = place
+
+
+def recount(state: State, worker: WorkerState) -> None:
+    """Note whether the worker has room."""
+    if worker.room > 0:
+        state.roomy[worker.number] = worker
+    else:
+        state.roomy.pop(worker.number, None)
+    if worker.status == "online" and len(worker.held) > worker.concurrency:
+        state.crowded[worker.number] = worker
+    else:
+        state.crowded.pop(worker.number, None)
+
+
+def hold_of(live: Live) -> Held:
+    """The hold a worker has on the task; IllegalMove when none has."""
+    held = live.held
+    if held is None:
+        raise IllegalMove(f"task {live.id} is with no worker: {live}")
+    return held
+
+
+def release(state: State, live: Live) -> WorkerState | None:
+    """Let the worker go of the task; the worker, if it is still one."""
+    held = hold_of(live)
+    worker = state.workers.get(held.worker)
+    if worker is not None:
+        worker.held.pop(live.id, None)
+        recount(state, worker)
+    return worker
+
+
+def end(state: State, live: Live, status: str, reason: str = "") -> None:
+    """Put a task to rest; the dependents of a success may become pending."""
+    old = live.place.status
+    check_move(live.id, old, status, live)
+    batch = state.batches[live.batch]
+    if old == "pending":
+        batch.queues[live.priority].remove(live.id)
+    forget_waiting(state, live)
+    batch.counts[old] -= 1
+    batch.counts[status] += 1
+    batch.live.pop(live.id, None)
+    record = EndRecord(events.RESULTS.index(status), live.attempt, live.failures, live.losses, live.past, reason)
+    state.tasks.put(live.id, pack_end(record))
+    if status == "succeeded":
+        for child in state.children.pop(live.id, ()):
+            _satisfied(state, child, live.id)
+
+
+def _satisfied(state: State, child: int, parent: int) -> None:
+    live = state.tasks.slot(child)
+    if type(live) is Live and isinstance(live.place, Waiting):
+        live.place.missing.discard(parent)
+        if not live.place.missing:
+            move(state, live, PENDING)
+
+
+def wait_for(state: State, live: Live, requires: tuple[int, ...]) -> Place:
+    """Where a queued task belongs: waiting for those of `requires` that have not succeeded, or pending."""
+    missing = {parent for parent in requires if state.status_of(parent) != "succeeded"}
+    for parent in missing:
+        state.children.setdefault(parent, set()).add(live.id)
+    return Waiting(missing) if missing else PENDING
+
+
+def forget_waiting(state: State, live: Live) -> None:
+    """It waits for nobody any more."""
+    if isinstance(live.place, Waiting):
+        for parent in live.place.missing:
+            waiting = state.children.get(parent, set())
+            waiting.discard(live.id)
+            if not waiting:
+                state.children.pop(parent, None)
+
+
+def _wait_anew(state: State, live: Live, requires: tuple[int, ...]) -> None:
+    """Let a queued task wait for other tasks than before."""
+    if live.place.status not in ("pending", "waiting"):
+        return
+    forget_waiting(state, live)
+    place = wait_for(state, live, requires)
+    if place.status != live.place.status:
+        move(state, live, place)
+    else:
+        live.place = place
+
+
+def edit(state: State, task: int, changes: Changes) -> None:
+    """Give a pending or waiting task another specification."""
+    spec = state.tasks.spec(task)
+    asdict = {name: value for name in changes.__struct_fields__
+              if (value := getattr(changes, name)) is not msgspec.UNSET}  # fmt: skip
+    if not asdict:
+        return
+    edited = msgspec.structs.replace(spec, **asdict)
+    if (edited.batch, edited.priority) != (spec.batch, spec.priority):
+        live = live_task(state, task)
+        pending = live.place.status == "pending"
+        old = state.batches[live.batch]
+        if pending:
+            old.queues[live.priority].remove(task)
+        old.counts[live.place.status] -= 1
+        del old.live[task]
+        live.batch, live.priority = edited.batch, edited.priority
+        new = state.batch(live.batch)
+        new.live[task] = live
+        new.counts[live.place.status] += 1
+        if pending:
+            new.queue(live.priority).add(task, task)
+    state.tasks.edited[task] = pack_spec(edited)
+    if changes.requires is not msgspec.UNSET:
+        _wait_anew(state, live_task(state, task), edited.requires)
+    slot = state.tasks.slot(task)
+    if type(slot) is Live:
+        slot.barred = slot.attempt

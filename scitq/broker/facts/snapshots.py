@@ -1,0 +1,86 @@
+"""Facts of snapshots: what `fold` writes so that the state is made again without its history."""
+
+from scitq.broker import events
+from scitq.broker.facts.moving import edit, forget_waiting, live_task, recount
+from scitq.broker.facts.submits import heads
+from scitq.broker.state import State
+from scitq.broker.tasks import PENDING, Held, Live, LogEnd, Returning, Waiting
+from scitq.model import Changes
+
+
+def folded(state: State, event: events.Folded, at: float) -> None:
+    live = live_task(state, event.task)
+    live.attempt, live.failures, live.losses = event.attempt, event.failures, event.losses
+    live.past = event.past
+    for stream, following, pointer, head, tail, refused in event.logs:
+        live.logs[stream] = LogEnd(following, pointer, head, tail, refused)
+    batch = state.batches[live.batch]
+    if live.place.status == "pending":
+        batch.queues[live.priority].remove(live.id)
+    forget_waiting(state, live)
+    batch.counts[live.place.status] -= 1
+    batch.counts[event.state] += 1
+    if event.let_go is not None:
+        back = event.let_go
+        live.let_go = Held(back.worker, back.attempt, back.epoch, back.phase, event.let_go_at)
+    live.barred = event.barred
+    if event.state == "pending":
+        batch.queue(live.priority).add(live.id, live.id)
+        live.place = PENDING
+        return
+    if event.state == "waiting":
+        live.place = Waiting(set(event.numbers))
+        for parent in event.numbers:
+            state.children.setdefault(parent, set()).add(live.id)
+        return
+    number, attempt, epoch = event.numbers
+    assigned_at, started_at = event.times
+    assert assigned_at is not None
+    held = Held(number, attempt, epoch, event.phase, assigned_at, started_at)
+    if event.state == "returning":
+        live.place = Returning(held, event.intent, event.changes, event.standby)
+    else:
+        live.place = held._replace(halted=bool(event.intent))
+    worker = state.workers[number]
+    worker.held[event.task] = live
+    recount(state, worker)
+
+
+def ends_folded(state: State, event: events.EndsFolded, at: float) -> None:
+    for task, packed in zip(event.tasks, event.packed, strict=True):
+        slot = state.tasks.slot(task)
+        if type(slot) is Live:  # an edit made it, or its dependencies
+            group_batch, priority, status = slot.batch, slot.priority, slot.place.status
+            forget_waiting(state, slot)
+            state.batches[group_batch].live.pop(task, None)
+        else:
+            group = state.tasks.submission(task).group(task)
+            group_batch, priority, status = group.batch, group.priority, "pending"
+        batch = state.batches[group_batch]
+        if status == "pending":
+            batch.queues[priority].remove(task)
+        batch.counts[status] -= 1
+        batch.counts[events.RESULTS[packed[1]]] += 1
+        state.tasks.put(task, packed)
+
+
+def specs_folded(state: State, event: events.SpecsFolded, at: float) -> None:
+    for task, packed in zip(event.tasks, event.packed, strict=True):
+        head = heads.decode(packed)
+        edit(state, task, Changes(batch=head.batch, priority=head.priority))
+        state.tasks.edited[task] = packed
+
+
+def counted(state: State, event: events.Counted, at: float) -> None:
+    state.tasks.next = event.next_task
+    state.next_worker = event.next_worker
+    for number, succeeded, failed in event.workers:
+        worker = state.workers[number]
+        worker.succeeded, worker.failed = succeeded, failed
+    for number, mean in event.means.items():
+        state.workers[number].run_seconds = mean
+        recount(state, state.workers[number])
+    state.former.update(event.former)
+    state.relaunches.update(event.relaunches)
+    for index in range(0, len(event.deleted), 2):
+        state.tasks.deleted.add(event.deleted[index], event.deleted[index + 1])

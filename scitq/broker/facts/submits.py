@@ -1,0 +1,66 @@
+"""Facts of submits: parts that wait to be closed, and the tasks they become."""
+
+import msgspec
+from msgspec import Struct
+
+from scitq.broker import events
+from scitq.broker.facts.moving import live_task, move, wait_for
+from scitq.broker.state import Part, State
+from scitq.broker.tasks import PENDING, Group, Submission
+from scitq.model import DEFAULT_BATCH
+
+
+class _Head(Struct):
+    """What placement needs of a specification; the rest is not decoded."""
+
+    batch: str = DEFAULT_BATCH
+    priority: int = 0
+    requires: tuple[int, ...] = ()
+
+
+heads = msgspec.msgpack.Decoder(_Head)
+
+
+def part_kept(state: State, event: events.PartKept, at: float) -> None:
+    part = state.parts.setdefault(event.request, Part())
+    part.parts[event.part] = event
+    part.at = at
+
+
+def parts_dropped(state: State, event: events.PartsDropped, at: float) -> None:
+    del state.parts[event.request]
+
+
+def submitted(state: State, event: events.Submitted, at: float) -> None:
+    parts = [part for _, part in sorted(state.parts.pop(event.request).parts.items())]
+    array = parts[0].array
+    specs = None if array is not None else [bytes(spec) for part in parts for spec in part.specs]
+    submission = Submission(event.first, specs, array, event.request, event.by, at)
+    state.tasks.add(submission)
+    state.requests[event.request] = (event.first, event.count)
+    if array is not None:
+        head = _Head(array.template.batch, array.template.priority, array.template.requires)
+        _enqueue(state, submission, event.first, event.first + event.count - 1, head)
+        return
+    first, last, before = event.first, event.first, None
+    for task, spec in enumerate(specs or (), event.first):
+        head = heads.decode(spec)
+        if before is not None and head != before:
+            _enqueue(state, submission, first, last, before)
+            first = task
+        last, before = task, head
+    if before is not None:
+        _enqueue(state, submission, first, last, before)
+
+
+def _enqueue(state: State, submission: Submission, first: int, last: int, head: _Head) -> None:
+    submission.groups += (Group(last, head.batch, head.priority),)
+    batch = state.batch(head.batch)
+    batch.queue(head.priority).add(first, last)
+    batch.counts["pending"] += last - first + 1
+    if head.requires:
+        for task in range(first, last + 1):
+            live = live_task(state, task)
+            place = wait_for(state, live, head.requires)
+            if place is not PENDING:
+                move(state, live, place)
