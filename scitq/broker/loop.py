@@ -258,11 +258,18 @@ class Broker:
         except Exception as defect:
             log.exception("a defect of scitq: %s could not be decided, nothing was changed", type(command).__name__)
             raise ScitqError(f"a defect of the broker, please report it: {defect!r}") from defect
+        # Once its deletion is applied a worker has no connection any more: it is dismissed on the one it has now.
+        sends = [
+            send._replace(to=self._peers.route_of(send.to) or send.to)
+            if isinstance(send.message, wire.Dismissed) and isinstance(send.to, int)
+            else send
+            for send in decision.sends
+        ]
         if decision.events:
             self._record(tuple(decision.events), cause)
         for wait in decision.waits:
             self._waits.add(wait, self._clock.now)
-        self._say(decision.sends)
+        self._say(sends)
         return decision
 
     def _record(self, facts: tuple[events.Fact, ...], cause: str) -> None:
