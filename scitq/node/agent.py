@@ -221,7 +221,7 @@ class Agent:
         """Let the connection go; a new one, with a fresh routing id, follows after a pause."""
         if self._stand == "joined":
             say(f"the broker is away ({why}); what runs goes on")
-            self._away_since = now
+            self._away_since = self._heard_at  # the broker counts its grace from the last word, too
         self._link.close()
         self._stand, self._next = "closed", now + self._link.pause()
         self._watch()
