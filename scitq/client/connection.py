@@ -147,13 +147,14 @@ class Connection:
 
     def _connect(self, *, patient: bool) -> None:
         """Dial, then ask again what has no answer yet; a `patient` caller waits for the broker without end."""
+        known = bool(self._mesh)
         try:
-            self._line, welcome = dial(self._context, self._server, time.monotonic() + self._timeout)
+            self._line, welcome = dial(self._context, self._server, time.monotonic() + self._timeout, known=known)
         except NoServer:
             if not patient:
                 raise
             self._notice(f"the broker at {self._server.address} is away; waiting for it")
-            self._line, welcome = dial(self._context, self._server, math.inf)
+            self._line, welcome = dial(self._context, self._server, math.inf, known=known)
             self._notice(f"the broker at {self._server.address} is back")
         if self._mesh not in {"", welcome.mesh}:
             self._hang_up()

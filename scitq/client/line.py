@@ -102,14 +102,17 @@ class Line:
         self._socket.close(linger=0)
 
 
-def dial(context: "zmq.Context[zmq.Socket[bytes]]", server: Server, deadline: float) -> tuple[Line, wire.Welcome]:
+def dial(
+    context: "zmq.Context[zmq.Socket[bytes]]", server: Server, deadline: float, *, known: bool = False
+) -> tuple[Line, wire.Welcome]:
     """A line on which the broker has answered `hello`.
 
-    Raises NoServer, WrongKey or WrongVersion, by `deadline` (monotonic) at the latest; what fails for good at once.
+    `known`: it has before. Raises NoServer, WrongKey or WrongVersion, by `deadline` (monotonic) at the latest; what
+    fails for good at once.
     """
     hello = wire.encode(wire.Hello(id=GREETING, protocol=wire.PROTOCOL, version=__version__))
     pause, longest = REDIAL_SECONDS
-    furthest = 0
+    furthest = away = shut = 0
     while True:
         line = Line(context, server)
         try:
@@ -122,9 +125,12 @@ def dial(context: "zmq.Context[zmq.Socket[bytes]]", server: Server, deadline: fl
             return line, welcome
         line.close()
         furthest = max(furthest, line.connected + line.greeted)
+        away += line.broken and not line.connected
+        shut += line.broken and line.connected
         left = deadline - time.monotonic()
         if left <= 0:
-            raise _silence(furthest, server)
+            # Who has another key hangs up at every try; a broker that dies, or stands still, does not.
+            raise _silence(furthest, server, stranger=not known and not away and shut > 1)
         time.sleep(min(pause, left))
         pause = min(2 * pause, longest)
 
@@ -158,12 +164,12 @@ def _welcome(frame: bytes, server: Server) -> wire.Welcome:
     return answer
 
 
-def _silence(furthest: int, server: Server) -> ScitqError:
-    """Why nobody answered in time, by how far a try came."""
+def _silence(furthest: int, server: Server, *, stranger: bool) -> ScitqError:
+    """Why nobody answered in time, by how far a try came; a `stranger` hung up whenever it was to show its key."""
     if furthest == 0:
         hint = "start one with `scitq up`" if server.local else "is the broker running, is the address right?"
         return NoServer(f"nothing answers at {server.address}: {hint}")
-    if furthest == 2:
+    if furthest == 2 or not stranger:
         return NoServer(f"the broker at {server.address} took the connection, and says nothing")
     if server.server_key:
         return WrongKey(

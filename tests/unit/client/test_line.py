@@ -1,6 +1,7 @@
 """Three failures to connect, three different lines, in time."""
 
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,28 @@ def test_something_that_never_says_a_word() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
         address = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
         assert type(failure(Server(address=address))) is NoServer
+
+
+def test_a_broker_that_stands_still_is_not_taken_for_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        still = failure(Keys().server(f"tcp://127.0.0.1:{mute.getsockname()[1]}"))
+    assert type(still) is NoServer
+    assert "says nothing" in str(still)
+
+
+def test_a_broker_that_dies_while_it_is_greeted_is_not_taken_for_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as dying:
+
+        def die() -> None:
+            greeted, _ = dying.accept()
+            dying.close()
+            greeted.close()
+
+        death = threading.Thread(target=die)
+        death.start()
+        gone = failure(Keys().server(f"tcp://127.0.0.1:{dying.getsockname()[1]}"))
+        death.join()
+    assert type(gone) is NoServer
 
 
 def test_a_broker_that_takes_the_connection_and_says_nothing(tmp_path: Path) -> None:
