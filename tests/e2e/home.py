@@ -27,6 +27,19 @@ def until(true: Callable[[], object], what: str) -> None:
         time.sleep(0.005)
 
 
+def processes_of(folder: Path) -> dict[int, str]:
+    """What lives with this folder in its words or its environment: pid -> command line."""
+    mark = str(folder).encode()
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):  # gone meanwhile
+                words = (entry / "cmdline").read_bytes()
+                if mark in words + (entry / "environ").read_bytes():
+                    found[int(entry.name)] = words.replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
 class Home:
     """All that runs for this home has its folder in its environment: that is how it is found."""
 
@@ -82,15 +95,7 @@ class Home:
 
     def processes(self) -> dict[int, str]:
         """What lives for this home: pid -> command line."""
-        mark = str(self.folder).encode()
-        found = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit() and int(entry.name) != os.getpid():
-                with suppress(OSError):  # gone meanwhile
-                    words = (entry / "cmdline").read_bytes()
-                    if mark in words + (entry / "environ").read_bytes():
-                        found[int(entry.name)] = words.replace(b"\0", b" ").decode(errors="replace")
-        return found
+        return processes_of(self.folder)
 
     def leaves_nothing(self) -> None:
         """Stop the mesh; whatever is not a keeper is gone at once, and keepers leave by themselves."""
