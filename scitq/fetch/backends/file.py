@@ -37,7 +37,8 @@ class Backend:
         try:
             return _copy(path, target, watch)
         except FileNotFoundError:
-            if os.path.isdir(os.path.dirname(target)):
+            # Not whether the folder is there by now: somebody else may just have made it.
+            if not os.path.exists(path):
                 raise
         os.makedirs(os.path.dirname(target), exist_ok=True)
         return _copy(path, target, watch)
