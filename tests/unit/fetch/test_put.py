@@ -141,23 +141,26 @@ def test_stop_and_time_limit_end_it_between_blocks_and_leave_whole_files(
 
 def test_many_may_store_into_a_folder_that_is_not_there_yet(tmp_path: Path) -> None:
     for number in range(60):
-        start, failed = threading.Barrier(4), []
+        start = threading.Barrier(4)
+        failed: list[FetchError] = []
         folders = [tmp_path / f"output{one}" for one in range(4)]
         for folder in folders:
             folder.mkdir(exist_ok=True)
             (folder / f"{folder.name}.txt").write_text("x")
 
-        def store(folder: Path, start: threading.Barrier = start, number: int = number) -> None:
-            start.wait()
-            try:
-                put(folder, str(tmp_path / f"there{number}"))
-            except FetchError as problem:
-                failed.append(problem)
-
-        threads = [threading.Thread(target=store, args=(folder,)) for folder in folders]
+        there = str(tmp_path / f"there{number}")
+        threads = [threading.Thread(target=_store, args=(folder, there, start, failed)) for folder in folders]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
         assert not failed
         assert len(seen(tmp_path / f"there{number}")) == 4
+
+
+def _store(folder: Path, there: str, start: threading.Barrier, failed: list[FetchError]) -> None:
+    start.wait()
+    try:
+        put(folder, there)
+    except FetchError as problem:
+        failed.append(problem)
