@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import zmq
 
 from scitq import __version__, wire
-from scitq.errors import BadMessage, Unavailable, WrongKey, from_code
+from scitq.errors import BadMessage, Refused, Unavailable, WrongKey, from_code
 from scitq.node.carry import Tools
 from scitq.node.crew import Crew
 from scitq.node.environment import Environment
@@ -59,6 +59,7 @@ class Agent:
         self._known = False  # the broker has welcomed us at least once
         self._waited = False  # past the grace
         self._reached = False  # something is at the address
+        self._turned_away = 0  # how often it hung up instead of greeting
         self._complained = False  # of not being let in, since the last welcome
         self._leaving = ""  # why, once we were dismissed
         self._leave_at = math.inf
@@ -177,6 +178,7 @@ class Agent:
         if news & zmq.EVENT_CONNECTED:
             self._reached = True
         if news & zmq.EVENT_DISCONNECTED:
+            self._turned_away += self._stand == "connecting"
             self._break("the connection ended", now)
         elif news & zmq.EVENT_HANDSHAKE_SUCCEEDED and self._stand == "connecting":
             self._stand, self._next = "settling", now + SETTLE
@@ -196,7 +198,8 @@ class Agent:
             self._explain_silence()
         if not self._waited and self._stand != "joined" and now > self._away_since + self._settings.grace:
             self._waited = True
-            say(f"no broker for {self._settings.grace:g} s: nothing more is started until it is back")
+            if not (self._known and self._complained):
+                say(f"no broker for {self._settings.grace:g} s: nothing more is started until it is back")
             self._jobs.withhold()
         away = self._stand in ("closed", "connecting")
         self._jobs.may_start = self._stand == "joined" or (away and not self._waited)
@@ -208,19 +211,25 @@ class Agent:
             raise WrongKey(line)
         if not self._complained:
             self._complained = True
-            say(f"{line} any more; what runs goes on, and it is tried again")
+            say(
+                f"{line} any more: what runs goes on, and it is tried again;"
+                f" nothing more is started after {self._settings.grace:g} s"
+            )
 
     def _explain_silence(self) -> None:
         address = self._settings.server.address
-        if self._reached:
+        if not self._reached:
+            say(f"no broker answers at {address} yet; trying on")
+        elif self._settings.server.server_key and self._turned_away > 1:  # once, and it may have been dying
             say(f"something answers at {address}, but not with the server key of this worker's access file")
         else:
-            say(f"no broker answers at {address} yet; trying on")
+            say(f"what answers at {address} takes the connection and says nothing; trying on")
 
     def _break(self, why: str, now: float) -> None:
         """Let the connection go; a new one, with a fresh routing id, follows after a pause."""
         if self._stand == "joined":
-            say(f"the broker is away ({why}); what runs goes on")
+            if not self._complained:
+                say(f"the broker is away ({why}); what runs goes on")
             self._away_since = self._heard_at  # the broker counts its grace from the last word, too
         self._link.close()
         self._stand, self._next = "closed", now + self._link.pause()
@@ -312,7 +321,9 @@ class Agent:
     def _on_error(self, message: wire.Error) -> None:
         """A hello that is refused ends the agent, unless the broker only cannot answer now."""
         error = from_code(message.error.get("code", ""), message.error.get("message", "no reason given"))
-        if self._stand == "greeted" and message.id == self._hellos and not isinstance(error, Unavailable):
+        if isinstance(error, Refused) and self._known:
+            self._on_wrong_key()
+        elif self._stand == "greeted" and message.id == self._hellos and not isinstance(error, Unavailable):
             raise error
         self._break(str(error), self._round_at)
 
