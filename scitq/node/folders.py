@@ -126,18 +126,18 @@ def give(path: str, owner: Owner) -> None:
 
 def remove(path: str) -> None:
     """Remove a folder and all in it, whatever modes a task left there; what resists stays."""
-    shutil.rmtree(path, onerror=_unlock)
 
+    def unlock(function: object, resisting: str, problem: object) -> None:
+        """A folder that its owner may not write is opened, and what is in it goes in a second try."""
+        try:
+            if resisting != path:  # what lies above is not the task's
+                os.chmod(os.path.dirname(resisting), 0o700)
+            if os.path.isdir(resisting) and not os.path.islink(resisting):
+                os.chmod(resisting, 0o700)
+                shutil.rmtree(resisting, ignore_errors=True)
+            else:
+                os.unlink(resisting)
+        except OSError:
+            return
 
-def _unlock(function: object, path: str, problem: object) -> None:
-    """A folder that its owner may not write is opened, and what is in it goes in a second try."""
-    parent = os.path.dirname(path)
-    try:
-        os.chmod(parent, 0o700)
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, 0o700)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            os.unlink(path)
-    except OSError:
-        return
+    shutil.rmtree(path, onerror=unlock)

@@ -95,3 +95,13 @@ def test_whatever_modes_a_task_left_are_removed(tmp_path: Path) -> None:
     folders.remove(str(path))
 
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["1.1", "2.1"])
+def test_removing_a_folder_leaves_the_mode_of_the_one_above(tmp_path: Path, name: str) -> None:
+    all_folders = Folders(f"{tmp_path}/tasks")
+    leave_a_file(all_folders.make("1.1"))
+
+    all_folders.remove(name)
+
+    assert os.stat(f"{tmp_path}/tasks").st_mode & 0o777 == 0o711, "tasks of other users pass through it"
