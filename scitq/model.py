@@ -5,15 +5,20 @@ The field names here are the names in `--json`, in the Python client and on the 
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 MIB = 1024 * 1024
 DEFAULT_BATCH = "Default"
 EVERY_BATCH = "*"  # a worker of this "batch" serves all of them
 LOG_LIMIT = 32 * MIB  # per stream: half for the head, half for the tail
 LOST_BUDGET = 5
+
+# What a worker tells is bounded, so that no sum of it passes what msgpack and other languages can hold.
+Count = Annotated[int, Meta(ge=0, le=2**53)]  # ids, numbers, bytes
+Moment = Annotated[float, Meta(ge=0.0, le=1e11)]  # wall time
+Seconds = Annotated[float, Meta(ge=-1e10, le=1e10)]  # neither infinite nor no number at all
 
 if TYPE_CHECKING:
     Word = str | bytes  # one word of a command: `bytes` only when it is not valid UTF-8
@@ -102,9 +107,9 @@ class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
 class Stream(Struct, frozen=True, array_like=True):
     """What was written to stdout or stderr: `total` bytes, of which [0, head) and [tail, total) are kept."""
 
-    total: int = 0
-    head: int = 0
-    tail: int = 0
+    total: Count = 0
+    head: Count = 0
+    tail: Count = 0
     note: str = ""  # why less is kept than the limit allows
 
 
@@ -116,14 +121,14 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"cl
     exit_code: int | None = None
     signal: int | None = None
     reason: str = ""
-    staging_seconds: float = 0.0
-    run_seconds: float = 0.0
-    upload_seconds: float = 0.0
-    suspended_seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    peak_memory: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
+    staging_seconds: Seconds = 0.0
+    run_seconds: Seconds = 0.0
+    upload_seconds: Seconds = 0.0
+    suspended_seconds: Seconds = 0.0
+    cpu_seconds: Seconds = 0.0
+    peak_memory: Count = 0
+    bytes_in: Count = 0
+    bytes_out: Count = 0
     versions: dict[str, str] = field(default_factory=dict)  # URI -> etag, size or date of what was used
     stored: tuple[tuple[str, int], ...] = ()  # what was uploaded: relative name, size
     stdout: Stream = Stream()

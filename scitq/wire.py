@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from scitq.errors import BadMessage, TooLarge
-from scitq.model import MIB, Access, Array, Attempt, Batch, Changes, Outcome, Spec, Task, Worker
+from scitq.model import MIB, Access, Array, Attempt, Batch, Changes, Count, Moment, Outcome, Spec, Task, Worker
 
 PROTOCOL = 1
 MESSAGE_LIMIT = 8 * MIB
@@ -34,9 +34,9 @@ class Message(Struct, frozen=True, kw_only=True, tag_field="type", forbid_unknow
 class Ref(Struct, frozen=True, array_like=True):
     """One attempt: what a result must name to be believed."""
 
-    task: int
-    attempt: int
-    epoch: int
+    task: Count
+    attempt: Count
+    epoch: Count
 
 
 class Select(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -91,7 +91,7 @@ class Started(Struct, frozen=True, array_like=True):
 
     ref: Ref
     phase: Literal["staging", "running", "uploading"]
-    at: float
+    at: Moment
 
 
 class End(Struct, frozen=True, array_like=True):
@@ -99,8 +99,8 @@ class End(Struct, frozen=True, array_like=True):
 
     ref: Ref
     outcome: Outcome
-    started_at: float | None
-    ended_at: float
+    started_at: Moment | None
+    ended_at: Moment
     stdout: bytes = b""
     stderr: bytes = b""
 
@@ -110,7 +110,7 @@ class Chunk(Struct, frozen=True, array_like=True):
 
     ref: Ref
     stream: StreamName
-    offset: int
+    offset: Count
     data: bytes
     live: bool = False
     skip: bool = False
@@ -121,7 +121,7 @@ class LogMark(Struct, frozen=True, array_like=True):
 
     ref: Ref
     stream: StreamName
-    offset: int
+    offset: Count
 
 
 class Change(Struct, frozen=True, array_like=True):
@@ -597,6 +597,9 @@ Answer = (
     | Dismissed
 )
 
+# What the decoder raises: bytes that are no msgpack or of another shape, text that is no UTF-8, a tower of nesting.
+_UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _answers: msgspec.msgpack.Decoder[Answer] = msgspec.msgpack.Decoder(Answer)
@@ -624,7 +627,7 @@ def decode_request(frame: bytes | memoryview) -> Request:
     """What a peer asks or tells the broker; BadMessage says what is wrong with the bytes."""
     try:
         return _requests.decode(frame)
-    except (msgspec.DecodeError, ValueError) as problem:
+    except _UNREADABLE as problem:
         raise BadMessage(f"not a message of protocol {PROTOCOL}: {problem}") from None
 
 
@@ -632,7 +635,7 @@ def decode_answer(frame: bytes | memoryview) -> Answer:
     """What the broker says; BadMessage says what is wrong with the bytes."""
     try:
         return _answers.decode(frame)
-    except (msgspec.DecodeError, ValueError) as problem:
+    except _UNREADABLE as problem:
         raise BadMessage(f"not a message of protocol {PROTOCOL}: {problem}") from None
 
 
@@ -640,7 +643,7 @@ def request_id(frame: bytes | memoryview) -> int | None:
     """The `id` of a message that did not decode, so that its sender can be told."""
     try:
         return _envelopes.decode(frame).id
-    except (msgspec.DecodeError, ValueError):
+    except _UNREADABLE:
         return None
 
 
@@ -653,7 +656,7 @@ def unpack_spec(packed: bytes | memoryview | Raw) -> Spec:
     """The specification in these bytes; BadMessage says which field is wrong."""
     try:
         return _specs.decode(packed)
-    except (msgspec.DecodeError, ValueError) as problem:
+    except _UNREADABLE as problem:
         raise BadMessage(f"not a task: {problem}") from None
 
 

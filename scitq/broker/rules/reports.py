@@ -149,7 +149,7 @@ class _Reading:
             live = self.current(end.ref)
             if live is None:
                 if not self.stands_by(end.ref):
-                    if end.ref.epoch < self.state.epoch and end.ref not in self.acks and not self._known(end.ref):
+                    if 0 < end.ref.epoch < self.state.epoch and end.ref not in self.acks and not self._known(end.ref):
                         self.decision.fact(set_aside(self.worker, end))
                     self.acks.append(end.ref)
                     self.stale.pop(end.ref, None)
