@@ -46,7 +46,7 @@ class _OutputFollow:
         self.id = message.id
         self.task = message.task
         self.attempt = message.attempt
-        self.offsets = [message.stdout, message.stderr]
+        self.offsets = [max(message.stdout, 0), max(message.stderr, 0)]
         self.over = [False, False]
         self.credit = FOLLOW_CREDIT
 
@@ -83,6 +83,7 @@ class Followers:
                 if message.ends_only:
                     continue
             changes.append(change)
+        self.unfollow(route, message.id)  # an id that is used again names the new subscription
         self._tasks[route, message.id] = follow
         return self._say(follow, changes)
 
@@ -92,6 +93,7 @@ class Followers:
         follow = _OutputFollow(route, message)
         if message.attempt:
             follow.attempt = attempt
+        self.unfollow(route, message.id)
         self._output[route, message.id] = follow
         self._by_task.setdefault(message.task, set()).add((route, message.id))
         return self._pump(follow)
@@ -146,14 +148,14 @@ class Followers:
         """Bytes that are not stored: straight to those who have read up to them, or a gap."""
         sends: list[Send] = []
         for chunk in chunks:
-            if not chunk.live or not chunk.data:
+            if not chunk.live or not chunk.data or chunk.ref.task not in self._state.tasks:
                 continue
             stream = STREAMS.index(chunk.stream)
             for key in self._by_task.get(chunk.ref.task, ()):
                 follow = self._output[key]
                 if follow.credit < len(chunk.data) or follow.offsets[stream] > chunk.offset:
                     continue
-                _, log, over = log_of(self._state, chunk.ref.task, follow.attempt, stream)
+                _, log, over = self._log_of(follow, stream)
                 if over or follow.offsets[stream] < log.head:
                     continue
                 gap = chunk.offset - follow.offsets[stream]
@@ -188,7 +190,7 @@ class Followers:
             return self._close(follow)
         for stream in (0, 1):
             while not follow.over[stream] and follow.credit > 0:
-                attempt, log, over = log_of(self._state, follow.task, follow.attempt, stream)
+                attempt, log, over = self._log_of(follow, stream)
                 if follow.attempt == 0 and attempt:
                     follow.attempt = attempt
                 offset, data, gap = read(self._store, log, follow.offsets[stream], min(CHUNK_LIMIT, follow.credit))
@@ -213,6 +215,14 @@ class Followers:
         if all(follow.over):
             sends += self._close(follow)
         return sends
+
+    def _log_of(self, follow: _OutputFollow, stream: int) -> tuple[int, Log, bool]:
+        """As `log_of`; the latest attempt is followed when this one was given back unstarted, which leaves no trace."""
+        try:
+            return log_of(self._state, follow.task, follow.attempt, stream)
+        except NotFound:
+            follow.attempt = 0
+            return log_of(self._state, follow.task, 0, stream)
 
     def _part(self, follow: _OutputFollow, attempt: int, stream: int, offset: int, data: bytes, gap: int) -> Send:
         follow.offsets[stream] = offset + len(data)
