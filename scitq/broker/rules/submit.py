@@ -1,6 +1,7 @@
 """Submitting: parts are kept as they come, the closing one makes all visible, and a repeat changes nothing."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 from msgspec import Raw
 
@@ -37,9 +38,9 @@ def submit(state: State, peer: Peer, message: wire.Submit, decision: Decision) -
         return
     if not parts:
         raise UsageError("a submit without any task: give at least one command")
-    absent = set(range(max(parts) + 1)) - parts
-    if absent:
-        raise UsageError(f"parts {sorted(absent)[:5]} of this submit never came: send them, then close it again")
+    if max(parts) >= len(parts):
+        absent = list(islice((part for part in range(max(parts)) if part not in parts), 5))
+        raise UsageError(f"parts {absent} of this submit never came: send them, then close it again")
     count = _count(known.parts.values() if known else (), decision.events)
     first = state.tasks.next
     decision.fact(events.Submitted(message.request, first, count, peer.name))

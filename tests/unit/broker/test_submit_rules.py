@@ -82,3 +82,11 @@ def test_a_submit_that_cannot_be(fields: dict[str, Any], problem: str) -> None:
     assert isinstance(send.message, wire.Error)
     assert re.search(problem, send.message.error["message"])
     assert len(broker.entries) == entries
+
+
+def test_a_part_far_ahead_is_refused_at_once() -> None:
+    broker = PureBroker()
+    spec = Raw(wire.pack_spec(Spec(command=("true",))))
+    (send,) = broker.ask(wire.Submit(id=1, request="r", part=2**63, specs=(spec,)))
+    assert isinstance(send.message, wire.Error)
+    assert "parts [0, 1, 2, 3, 4] of this submit never came" in send.message.error["message"]
