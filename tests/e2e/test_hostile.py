@@ -1,0 +1,239 @@
+"""Peers that mean harm, or know no better: the broker goes on, grows no fatter, and serves everybody else."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Literal, Self
+
+import msgpack
+import pytest
+import zmq
+from msgspec.structs import replace
+
+from scitq import wire
+from scitq.broker import maintenance
+from scitq.config import AccessFile, read_access, write_access
+from scitq.errors import BadMessage
+from scitq.model import Spec
+from tests.hostile import Generator
+from tests.integration.mesh import DEADLINE, BrokerProcess, broker, enrolment, until
+
+MIB = 1 << 20
+SLOTS = 40  # of a hostile worker
+GROWTH = 32 * MIB  # of the broker, whatever it was sent
+KEPT = 4096  # bytes more for each task or worker that it has to know
+VOLLEY = 250  # messages until the peer waits for an answer: below what a connection may have waiting
+DEFECTS = ("a defect of", "Traceback", "cannot be applied", "Error:", "Exception")
+
+
+def resident(process: BrokerProcess) -> int:
+    """Bytes of memory that the broker has now."""
+    assert process.process is not None
+    return int(Path(f"/proc/{process.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+class HostilePeer:
+    """One connection that sends what its generator makes; every answer it gets is read and looked at."""
+
+    def __init__(
+        self, process: BrokerProcess, keys: AccessFile, generator: Generator, hello: wire.Hello | None
+    ) -> None:
+        self.generator = generator
+        self._process = process
+        self._story = process.log.with_name("volley")  # the last one, for whoever looks for what went wrong
+        self._keys = keys
+        self._hello = hello
+        self._number = 1 << 40
+        self._context = zmq.Context()
+        self._connect()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._socket.close()
+        self._context.term()
+
+    def _connect(self) -> None:
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.linger = 0
+        self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.curve_serverkey = self._keys.server_key.encode()
+        self._socket.curve_publickey = self._keys.public_key.encode()
+        self._socket.curve_secretkey = self._keys.secret_key.encode()
+        self._socket.connect(self._process.address)
+
+    def volley(self, count: int) -> None:
+        """Say hello if it is one that does, send so many messages, and wait until the broker has handled them."""
+        if self._hello is not None:
+            self._greet(self._hello)
+        sent = list(self.generator.messages(count))
+        self._story.write_bytes(msgpack.packb(sent))
+        for frames in sent:
+            self._socket.send_multipart(frames)
+        self._wait()
+
+    def _greet(self, hello: wire.Hello) -> None:
+        """A worker still holds what it was given: what it says of that next may be believed."""
+        if hello.enrol is not None:
+            held = tuple(wire.Held(ref=ref, phase="staged") for ref in self.generator.refs)
+            hello = replace(hello, enrol=replace(hello.enrol, held=held))
+        self.generator.refs = []
+        self._socket.send(wire.encode(hello))
+        self._wait()
+
+    def _wait(self) -> None:
+        """Read all answers up to the one to a question asked now."""
+        self._number += 1
+        self._socket.send(wire.encode(wire.Status(id=self._number)))
+        while getattr(answer := self._answer(), "id", None) != self._number:
+            if isinstance(answer, wire.Assign):
+                self.generator.refs += [one.ref for one in answer.tasks]
+            elif isinstance(answer, wire.Welcome):
+                self.generator.refs += [verdict.ref for verdict in answer.verdicts if verdict.do == "keep"]
+            elif isinstance(answer, wire.Error):
+                assert "defect" not in answer.error["message"], f"{answer} after what is in {self._story}"
+
+    def _answer(self) -> wire.Answer:
+        until(lambda: self._socket.poll(100) or not self._process.alive(), f"an answer to what is in {self._story}")
+        assert self._process.alive(), f"{self._process.said()[-5000:]}\nafter what is in {self._story}"
+        frame = self._socket.recv()
+        try:
+            return wire.decode_answer(frame)
+        except BadMessage as problem:
+            raise AssertionError(f"an answer that is none: {problem}: {frame!r}") from None
+
+
+class Bystander(threading.Thread):
+    """A client that means well, beside all this: each of its requests is answered, within the deadline."""
+
+    def __init__(self, process: BrokerProcess) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._enough = threading.Event()
+        self.rounds = 0
+        self.problem: BaseException | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        until(lambda: self.rounds or self.problem, "the bystander's first answers")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._enough.set()
+        self.join(2 * DEADLINE)
+        assert not self.is_alive(), "the bystander waits for an answer"
+
+    def check(self) -> None:
+        """It has been served again since the last look."""
+        rounds = self.rounds
+        until(lambda: self.rounds > rounds + 1 or self.problem, "the bystander is served")
+        assert self.problem is None, self.problem
+
+    def feed(self) -> None:
+        """Have some tasks for the hostile workers to be handed."""
+        with self._process.client() as client:
+            client.submit_many([Spec(command=("true",), batch="a")] * SLOTS)
+
+    def run(self) -> None:
+        try:
+            with self._process.client() as client:
+                while not self._enough.is_set():
+                    request = f"bystander {self.rounds}"
+                    assert client.submit(["true"], batch="quiet", request_id=request) > 0
+                    assert client.status().pid == self._process.process.pid  # type: ignore[union-attr]
+                    client.workers()
+                    self.rounds += 1
+                    self._enough.wait(0.05)
+        except BaseException as problem:  # noqa: BLE001 - told by `check`
+            self.problem = problem
+
+
+def grant(process: BrokerProcess, name: str, role: Literal["user", "worker", "deployer"]) -> AccessFile:
+    with process.client() as admin:
+        return admin.access_create(name, role, address=process.address)
+
+
+def hello(name: str = "", **fields: object) -> wire.Hello:
+    enrol = enrolment(name, **fields) if name else None
+    return wire.Hello(id=1, protocol=wire.PROTOCOL, enrol=enrol)
+
+
+def check_unharmed(process: BrokerProcess, folder: Path) -> None:
+    """It lives, nothing was a defect, its state is sound, and a normal task runs."""
+    assert process.alive(), process.said()[-5000:]
+    said = process.said()
+    assert not [line for line in said.splitlines() if any(word in line for word in DEFECTS)], said[-5000:]
+    keys = grant(process, "plain", "worker")
+    write_access(folder / "plain.toml", keys)
+    words = [sys.executable, "-m", "scitq", "node", "--access", str(folder / "plain.toml"), "--name", "plain"]
+    words += ["--batch", "plain", "--scratch", str(folder / "scratch")]
+    with (folder / "node.log").open("wb") as log, subprocess.Popen(words, stderr=log) as node:
+        try:
+            with process.client() as client:
+                task = client.submit(["sh", "-c", "echo all is well"], batch="plain")
+                (end,) = client.wait([task], timeout=DEADLINE)
+                assert end.status == "succeeded", end
+                assert b"".join(data for _, data in client.output(task)) == b"all is well\n"
+        finally:
+            node.terminate()
+    process.kill()
+    report = maintenance.check(process.state)
+    assert report.sound, report.lines
+    process.start()
+    with process.client() as client:
+        assert next(iter(client.tasks([task]))).status == "succeeded"
+
+
+def check_memory(process: BrokerProcess, before: int) -> None:
+    """What it has grown by is what it was told to keep, and little more."""
+    with process.client() as client:
+        known = sum(client.status().counts.values()) + len(list(client.workers()))
+    grown = resident(process) - before
+    assert grown < GROWTH + known * KEPT, f"{grown / MIB:.0f} MiB for {known} tasks and workers"
+
+
+@contextmanager
+def hostile_peers(process: BrokerProcess, seed: object) -> Iterator[list[HostilePeer]]:
+    """An admin, a user, a deployer, a worker with tasks, one without, and two that never say hello."""
+    admin = grant(process, "hostile-admin", "user")
+    worker, idle = grant(process, "hostile-worker", "worker"), grant(process, "idle-worker", "worker")
+    local = read_access(process.state / "access" / "admin.toml")
+    reports = ("report", "beat")
+    plans = (
+        (local, (), hello()),
+        (local, ("report", "submit"), hello("w1", batch="b", concurrency=SLOTS)),
+        (admin, ("submit", "follow", "follow_output", "output", "credit"), hello()),
+        (grant(process, "hostile-deployer", "deployer"), (), hello()),
+        (worker, reports, hello("hostile-worker", batch="a", concurrency=SLOTS)),
+        (idle, reports, hello("idle-worker", batch="nothing")),
+        (local, (), None),
+        (worker, (), None),
+    )
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(HostilePeer(process, keys, Generator(f"{seed} {number}", often), greeting))
+            for number, (keys, often, greeting) in enumerate(plans)
+        ]
+
+
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("count", [100_000, pytest.param(1_000_000, marks=pytest.mark.proof)])
+def test_a_flood_of_bent_messages_harms_nothing(tmp_path: Path, count: int) -> None:
+    with broker(tmp_path, tcp=True) as process, Bystander(process) as bystander:
+        with hostile_peers(process, seed=count) as peers:
+            for peer in peers:
+                peer.volley(VOLLEY)
+            before, sent = resident(process), 0
+            while sent < count:
+                bystander.feed()
+                for peer in peers:
+                    peer.volley(VOLLEY)
+                    sent += VOLLEY
+                bystander.check()
+        check_memory(process, before)
+        check_unharmed(process, tmp_path)
