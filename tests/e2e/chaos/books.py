@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from scitq.client import Client
 from tests.e2e.chaos.ledger import Ledger
@@ -39,16 +40,18 @@ def check_effects(client: Client, folder: Path, tasks: Iterable[int]) -> None:
     assert {int(name.partition(".")[0]) for name in names} <= set(believed)
 
 
+def told(state: Path, fact: str) -> list[dict[str, Any]]:
+    """Every fact of this kind in the journal."""
+    entries = map(json.loads, _broker("journal", state).stdout.splitlines())
+    return [event for entry in entries for event in entry["events"] if event["event"] == fact]
+
+
 def check_books(state: Path, tasks: Iterable[int]) -> None:
     """`scitq broker check` finds the state sound, and its journal, folded or not, ends each task once."""
     assert _broker("check", state).returncode == 0
-    ends: Counter[int] = Counter()
-    for line in _broker("journal", state).stdout.splitlines():
-        for event in json.loads(line)["events"]:
-            if event["event"] == "Ended" and not event["again"]:
-                ends[event["task"]] += 1
-            elif event["event"] == "EndsFolded":
-                ends.update(event["tasks"])
+    ends = Counter(event["task"] for event in told(state, "Ended") if not event["again"])
+    for event in told(state, "EndsFolded"):
+        ends.update(event["tasks"])
     assert {task: times for task, times in ends.items() if times > 1} == {}
     assert sorted(ends) == sorted(tasks)
 

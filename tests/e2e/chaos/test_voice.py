@@ -33,9 +33,8 @@ def test_a_revoked_key_is_said_once_and_tried_on_quietly(town: Mesh) -> None:
     until_said(worker, 1)
     with town.client() as client:
         gate = town.folder / "gate"
-        client.submit(
-            ["sh", "-c", f"touch {gate}.begun; until [ -e {gate} ]; do sleep 0.02; done; touch {gate}.over"]
-        )
+        script = f"touch {gate}.begun; until [ -e {gate} ]; do sleep 0.02; done; touch {gate}.over"
+        client.submit(["sh", "-c", script])
         until(Path(f"{gate}.begun").exists, "the task has begun")
         client.access_revoke("w1")
     said = until_said(worker, 2)
