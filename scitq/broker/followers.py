@@ -217,7 +217,7 @@ class Followers:
         return sends
 
     def _log_of(self, follow: _OutputFollow, stream: int) -> tuple[int, Log, bool]:
-        """As `log_of`; the latest attempt is followed when this one was given back unstarted, which leaves no trace."""
+        """As `log_of`; when this attempt was given back unstarted, of which no trace is left, of the latest."""
         try:
             return log_of(self._state, follow.task, follow.attempt, stream)
         except NotFound:
