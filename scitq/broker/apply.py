@@ -16,10 +16,10 @@ from scitq.broker.state import State
 def apply(state: State, entry: Entry) -> None:
     """Carry out the facts of one entry."""
     for event in entry.events:
-        _CARRY_OUT[type(event)](state, event, entry.at)
+        CARRY_OUT[type(event)](state, event, entry.at)
 
 
-_CARRY_OUT: dict[type, Callable[[State, Any, float], None]] = {
+CARRY_OUT: dict[type, Callable[[State, Any, float], None]] = {
     events.MeshCreated: mesh.mesh_created,
     events.EpochRaised: mesh.epoch_raised,
     events.BrokerStarted: mesh.broker_started,

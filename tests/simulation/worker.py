@@ -19,7 +19,7 @@ class Job:
     """An attempt on this worker."""
 
     def __init__(self, *, uploads: bool) -> None:
-        self.phase = "staged"  # running | confirming | ended
+        self.phase = "staged"  # staging | staged | running | confirming | uploading | ended
         self.uploads = uploads
         self.outcome: Outcome | None = None
         self.suspended = False
@@ -45,7 +45,7 @@ class ModelWorker:
     # ------------------------------------------------------------------------ the connection
 
     def connect(self) -> None:
-        phases = {"confirming": "uploading"}
+        phases = {"confirming": "uploading", "staging": "staged"}
         held = tuple(
             wire.Held(ref=ref, phase=phases.get(job.phase, job.phase))  # type: ignore[arg-type]
             for ref, job in self.jobs.items()
@@ -106,8 +106,7 @@ class ModelWorker:
         match message:
             case wire.Assign(tasks=tasks):
                 for assignment in tasks:
-                    uploads = bool(wire.unpack_spec(assignment.spec).output)
-                    self.jobs.setdefault(assignment.ref, Job(uploads=uploads))
+                    self._take(assignment)
             case wire.Recall(tasks=refs):
                 self._recall(refs)
             case wire.Halt(tasks=refs):
@@ -117,7 +116,7 @@ class ModelWorker:
             case wire.Confirmed(tasks=refs):
                 for ref in refs:
                     if ref in self.jobs and self.jobs[ref].phase == "confirming":
-                        self._end(ref, Outcome(status="succeeded", exit_code=0))
+                        self._upload(ref)
             case wire.Suspend(tasks=refs) | wire.Resume(tasks=refs):
                 for ref in refs:
                     self._suspend(ref, on=isinstance(message, wire.Suspend))
@@ -140,8 +139,41 @@ class ModelWorker:
         elif job.phase == "confirming":
             self.report(confirm=(verdict.ref,))
 
+    def _take(self, assignment: wire.Assignment) -> None:
+        """Some have inputs: these are staged first, and may fail there."""
+        ref = assignment.ref
+        if ref in self.jobs:
+            return
+        job = self.jobs[ref] = Job(uploads=bool(wire.unpack_spec(assignment.spec).output))
+        if self.world.random.random() < 0.3:
+            job.phase = "staging"
+            self.report(started=(Started(ref, "staging", self.world.now),))
+            self.world.after(self.world.random.choice([0.01, 3, 30]), partial(self._staged, ref))
+
+    def _staged(self, ref: Ref) -> None:
+        job = self.jobs.get(ref)
+        if job is None or job.phase != "staging":
+            return
+        if self.world.random.random() < 0.1:
+            self._end(ref, Outcome(status="failed", class_="download", reason="no such file"))
+        else:
+            job.phase = "staged"
+        self.start()
+
+    def _upload(self, ref: Ref) -> None:
+        """Confirmed: the results go out; a failure there is the end, the run is not repeated for it."""
+        self.jobs[ref].phase = "uploading"
+        self.report(started=(Started(ref, "uploading", self.world.now),))
+        failed = Outcome(status="failed", class_="upload", exit_code=0, reason="no room")
+        outcome = failed if self.world.random.random() < 0.1 else Outcome(status="succeeded", exit_code=0)
+        self.world.after(self.world.random.choice([0.01, 5]), partial(self._uploaded, ref, outcome))
+
+    def _uploaded(self, ref: Ref, outcome: Outcome) -> None:
+        if ref in self.jobs and self.jobs[ref].phase == "uploading":
+            self._end(ref, outcome)
+
     def _recall(self, refs: tuple[Ref, ...]) -> None:
-        staged = tuple(ref for ref in refs if ref in self.jobs and self.jobs[ref].phase == "staged")
+        staged = tuple(ref for ref in refs if ref in self.jobs and self.jobs[ref].phase in ("staging", "staged"))
         for ref in staged:
             del self.jobs[ref]
         self.report(returned=staged, kept=tuple(ref for ref in refs if ref not in staged))
@@ -167,7 +199,8 @@ class ModelWorker:
                 job.phase = "running"
                 self.world.started(self, ref)
                 self.world.after(self.world.random.choice([0.05, 1, 20]), partial(self.finish, ref))
-                self.report(started=(Started(ref, "running", self.world.now),))
+                if self.world.random.random() < 0.8:  # else its end tells that it ran
+                    self.report(started=(Started(ref, "running", self.world.now),))
 
     def finish(self, ref: Ref) -> None:
         """Its command is over."""

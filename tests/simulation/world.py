@@ -35,6 +35,9 @@ class World:
 
     def __init__(self, seed: int, *, decide: Decide = decide) -> None:
         self.random = random.Random(seed)
+        self.seed = seed
+        self.steps = 0  # things that happened: messages that arrived, orders, faults, looks
+        self.crashes = 0
         self.now = 0.0
         self.grace = 30.0
         self.healed = False
@@ -72,6 +75,7 @@ class World:
             self.now, _, what = heapq.heappop(self._heap)
             self.broker.wall = 1_000 + self.now
             self.broker.monotonic = self.now
+            self.steps += 1
             what()
         self.now = until
 
@@ -95,6 +99,13 @@ class World:
                 break
         self._judge()
         self._all_has_ended()
+
+    def story(self, last: int | None = None) -> str:
+        """What the broker wrote down, a line a fact."""
+        lines = [
+            f"{entry.at - 1_000:8.3f} {entry.cause}: {fact}" for entry in self.broker.entries for fact in entry.events
+        ]
+        return "\n".join(lines[-last:] if last else lines)
 
     # ------------------------------------------------------------------------ the network
 
@@ -190,6 +201,7 @@ class World:
 
     def crash(self) -> None:
         """All but the durable is lost; every connection ends."""
+        self.crashes += 1
         self._judge()
         if dump(replay(self.broker.entries)) != dump(self.broker.state):
             raise Broken("replay does not equal live")
@@ -268,6 +280,9 @@ class World:
             return wire.Relaunch(id=number, select=wire.Select(status=("failed", "cancelled")))
         if some is not None and kind == "update":
             changes = Changes(command=("edited", str(number)))
+            earlier = [task for task in acknowledged if task < min(some.ids or (0,))]
+            if earlier and chance.random() < 0.3:
+                changes = Changes(requires=(chance.choice(earlier),))
             return wire.Update(id=number, select=some, changes=changes)
         specs = [
             Spec(
