@@ -108,8 +108,7 @@ def _tasks(state: State) -> Iterator[Entry]:
     ends: list[tuple[int, bytes]] = []
     # What a worker holds stands in the order of handing over.
     facts: list[Fact] = [_folded(live) for worker in state.workers.values() for live in worker.held.values()]
-    for task in state.tasks.ids():
-        slot = state.tasks.slot(task)
+    for task, slot in state.tasks.touched():
         if type(slot) is bytes:
             ends.append((task, slot))
         elif type(slot) is Live and slot.held is None:

@@ -1,5 +1,6 @@
 """The child process of a compaction: replays sealed segments and writes the state they make as a snapshot."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,4 +37,5 @@ def _weight(entry: Entry) -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # facts make no cycles
     compaction.fold(Path(sys.argv[1]), int(sys.argv[2]), refold)

@@ -63,21 +63,25 @@ class IntervalSet:
 
     def remove(self, number: int) -> None:
         """Take one member out; KeyError when it is none."""
-        place = bisect_right(self._firsts, number) - 1
-        if place < 0 or number > self._lasts[place]:
-            raise KeyError(number)
-        first, last = self._firsts[place], self._lasts[place]
-        if first == last:
+        self.remove_run(number, number)
+
+    def remove_run(self, first: int, last: int) -> None:
+        """Take consecutive members out; KeyError when one of them is none."""
+        place = bisect_right(self._firsts, first) - 1
+        if place < 0 or last > self._lasts[place]:
+            raise KeyError(first)
+        begin, end = self._firsts[place], self._lasts[place]
+        if begin == first and end == last:
             del self._firsts[place], self._lasts[place]
-        elif number == first:
-            self._firsts[place] = number + 1
-        elif number == last:
-            self._lasts[place] = number - 1
+        elif begin == first:
+            self._firsts[place] = last + 1
+        elif end == last:
+            self._lasts[place] = first - 1
         else:
-            self._lasts[place] = number - 1
-            self._firsts.insert(place + 1, number + 1)
-            self._lasts.insert(place + 1, last)
-        self._size -= 1
+            self._lasts[place] = first - 1
+            self._firsts.insert(place + 1, last + 1)
+            self._lasts.insert(place + 1, end)
+        self._size -= last - first + 1
 
 
 def runs_of(numbers: Iterable[int]) -> Runs:

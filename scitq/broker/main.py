@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import logging
 import os
 import resource
@@ -90,23 +91,27 @@ def open_broker(settings: Settings) -> Broker:
 
 def replay(journal: Journal, state: State) -> None:
     """Bring the state up to the journal; Conflict when an event is of a later scitq."""
-    for body in journal.replay():
-        try:
-            entries = events.decode(body)
-        except msgspec.ValidationError as problem:
-            raise Conflict(
-                f"the journal holds an event that this scitq does not know ({problem}): start a newer one"
-            ) from None
-        for entry in entries:
-            apply(state, entry)
+    gc.disable()  # facts make no cycles: to look for them among millions of records, again and again, takes long
+    try:
+        for body in journal.replay():
+            for entry in _entries(body):
+                apply(state, entry)
+    finally:
+        gc.enable()
+
+
+def _entries(body: bytes) -> tuple[Entry, ...]:
+    try:
+        return events.decode(body)
+    except msgspec.ValidationError as problem:
+        raise Conflict(
+            f"the journal holds an event that this scitq does not know ({problem}): start a newer one"
+        ) from None
 
 
 def log_pointers(state: State) -> Iterator[int]:
     """The last record of every stream that a task names."""
-    for task in state.tasks.ids():
-        slot = state.tasks.slot(task)
-        if slot is None:
-            continue
+    for _, slot in state.tasks.touched():
         past = unpack_end(slot).past if type(slot) is bytes else slot.past  # type: ignore[union-attr]
         for result in past:
             yield from (end.pointer for end in (result.stdout, result.stderr) if end and end.pointer is not None)

@@ -250,10 +250,21 @@ class TaskTable:
         if type(slot) is Live:
             return slot
         assert slot is None, f"task {task} has ended"
+        return self.begin(task)
+
+    def begin(self, task: int) -> Live:
+        """The live task of an empty slot; NotFound when there is no such task."""
         group = self.submission(task).group(task)
         live = Live(task, group.batch, group.priority)
         self.put(task, live)
         return live
+
+    def touched(self) -> Iterator[tuple[int, Live | bytes]]:
+        """Every slot that is not empty, by id."""
+        for number in sorted(self._pages):
+            for task, slot in enumerate(self._pages[number], number << 10):
+                if slot is not None:
+                    yield task, slot
 
     def ids(self, after: int = 0) -> Iterator[int]:
         """All ids above `after`, in order."""

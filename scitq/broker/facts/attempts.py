@@ -37,7 +37,9 @@ def queued_again(state: State, event: events.Returned | events.Requeued, at: flo
         live = live_task(state, task)
         held = hold_of(live)
         check_move(task, live.place.status, "pending", live)
-        release(state, live)
+        worker = release(state, live)
+        if worker is not None:
+            recount(state, worker)
         if type(event) is events.Requeued:
             live.let_go = held._replace(started_at=None, halted=False)
         state.released += [log.pointer for log in live.logs.values() if log.pointer >= 0]

@@ -6,8 +6,11 @@ from scitq.broker import events
 from scitq.broker.moves import IllegalMove, check_move
 from scitq.broker.state import State, WorkerState
 from scitq.broker.tasks import PENDING, EndRecord, Held, Live, Place, Waiting, pack_end, unpack_end
+from scitq.errors import NotFound
 from scitq.model import Changes
 from scitq.wire import pack_spec
+
+_PLACE = dict(zip(events.RESULTS, range(len(events.RESULTS)), strict=True))
 
 
 def live_task(state: State, task: int) -> Live:
@@ -15,11 +18,12 @@ def live_task(state: State, task: int) -> Live:
     slot = state.tasks.slot(task)
     if type(slot) is Live:
         return slot
-    if task not in state.tasks:
-        raise IllegalMove(f"there is no task {task}")
     if type(slot) is bytes:
         raise IllegalMove(f"task {task} has ended: {unpack_end(slot)}")
-    live = state.tasks.touch(task)
+    try:
+        live = state.tasks.begin(task)
+    except NotFound:
+        raise IllegalMove(f"there is no task {task}") from None
     state.batches[live.batch].live[task] = live
     return live
 
@@ -59,12 +63,10 @@ def hold_of(live: Live) -> Held:
 
 
 def release(state: State, live: Live) -> WorkerState | None:
-    """Let the worker go of the task; the worker, if it is still one."""
-    held = hold_of(live)
-    worker = state.workers.get(held.worker)
+    """Let the worker go of the task; the worker, if it is still one, for the caller to recount."""
+    worker = state.workers.get(hold_of(live).worker)
     if worker is not None:
         worker.held.pop(live.id, None)
-        recount(state, worker)
     return worker
 
 
@@ -79,7 +81,7 @@ def end(state: State, live: Live, status: str, reason: str = "") -> None:
     batch.counts[old] -= 1
     batch.counts[status] += 1
     batch.live.pop(live.id, None)
-    record = EndRecord(events.RESULTS.index(status), live.attempt, live.failures, live.losses, live.past, reason)
+    record = EndRecord(_PLACE[status], live.attempt, live.failures, live.losses, live.past, reason)
     state.tasks.put(live.id, pack_end(record))
     if status == "succeeded":
         for child in state.children.pop(live.id, ()):

@@ -3,6 +3,7 @@
 from scitq.broker import events
 from scitq.broker.facts.moving import edit, forget_waiting, live_task, recount
 from scitq.broker.facts.submits import heads
+from scitq.broker.intervals import runs_of
 from scitq.broker.state import State
 from scitq.broker.tasks import PENDING, Held, Live, LogEnd, Returning, Waiting
 from scitq.model import Changes
@@ -47,21 +48,36 @@ def folded(state: State, event: events.Folded, at: float) -> None:
 
 
 def ends_folded(state: State, event: events.EndsFolded, at: float) -> None:
+    untouched: list[int] = []
     for task, packed in zip(event.tasks, event.packed, strict=True):
         slot = state.tasks.slot(task)
         if type(slot) is Live:  # an edit made it, or its dependencies
-            group_batch, priority, status = slot.batch, slot.priority, slot.place.status
+            batch, status = state.batches[slot.batch], slot.place.status
             forget_waiting(state, slot)
-            state.batches[group_batch].live.pop(task, None)
+            batch.live.pop(task, None)
+            if status == "pending":
+                batch.queues[slot.priority].remove(task)
+            batch.counts[status] -= 1
+            batch.counts[events.RESULTS[packed[1]]] += 1
         else:
-            group = state.tasks.submission(task).group(task)
-            group_batch, priority, status = group.batch, group.priority, "pending"
-        batch = state.batches[group_batch]
-        if status == "pending":
-            batch.queues[priority].remove(task)
-        batch.counts[status] -= 1
-        batch.counts[events.RESULTS[packed[1]]] += 1
+            untouched.append(task)
         state.tasks.put(task, packed)
+    runs = iter(runs_of(untouched))
+    for first in runs:
+        _ends_of_untouched(state, first, next(runs))
+
+
+def _ends_of_untouched(state: State, first: int, last: int) -> None:
+    """Take a run of tasks out of their queues, and count them as what their slots say by now."""
+    while first <= last:
+        group = state.tasks.submission(first).group(first)
+        upto = min(last, group.last)
+        batch = state.batches[group.batch]
+        batch.queues[group.priority].remove_run(first, upto)
+        batch.counts["pending"] -= upto - first + 1
+        for task in range(first, upto + 1):
+            batch.counts[state.status_of(task)] += 1
+        first = upto + 1
 
 
 def specs_folded(state: State, event: events.SpecsFolded, at: float) -> None:

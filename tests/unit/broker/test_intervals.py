@@ -37,6 +37,26 @@ def test_removing_splits_a_run(removed: int, runs: tuple[int, ...]) -> None:
     assert len(numbers) == 4
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "runs"), [(1, 5, ()), (1, 2, (3, 5)), (4, 5, (1, 3)), (2, 3, (1, 1, 4, 5))]
+)
+def test_a_run_is_removed_at_once(first: int, last: int, runs: tuple[int, ...]) -> None:
+    numbers = IntervalSet((1, 5))
+    numbers.remove_run(first, last)
+    assert numbers.runs() == runs
+    assert list(numbers) == list(members(runs))
+    assert len(numbers) == 5 - (last - first + 1)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (3, 5), (4, 4), (2, 4)])
+def test_a_run_with_a_stranger_in_it_raises_and_changes_nothing(first: int, last: int) -> None:
+    numbers = IntervalSet((1, 3, 5, 6))
+    with pytest.raises(KeyError):
+        numbers.remove_run(first, last)
+    assert numbers.runs() == (1, 3, 5, 6)
+    assert len(numbers) == 5
+
+
 @pytest.mark.parametrize("absent", [0, 4, 9])
 def test_removing_what_is_no_member_raises_and_changes_nothing(absent: int) -> None:
     numbers = IntervalSet((1, 3, 5, 6))
