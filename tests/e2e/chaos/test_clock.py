@@ -52,7 +52,7 @@ def town(tmp_path: Path, clocks: dict[str, Clock]) -> Iterator[Mesh]:
             yield one
 
 
-@pytest.mark.parametrize("stepped", ["broker", "worker", "broker and worker"])
+@pytest.mark.parametrize("stepped", ["broker", "worker", pytest.param("broker and worker", marks=pytest.mark.proof)])
 def test_a_clock_that_jumps_ends_and_loses_nothing(town: Mesh, clocks: dict[str, Clock], stepped: str) -> None:
     name, gate = f'echo "$SCITQ_ATTEMPT" >> {town.folder}/witness', town.folder / "gate"
     with town.client() as client:
