@@ -74,6 +74,8 @@ def pack(task: TaskLike) -> bytes:
         return wire.pack_spec(spec(task))
     except UnicodeEncodeError as problem:
         raise UsageError(f"not a task: not valid UTF-8: {problem.object!r}") from None
+    except OverflowError as problem:
+        raise UsageError(f"not a task: a number is too large: {problem}") from None
 
 
 def array(template: TaskLike, rows: int, columns: Mapping[str, Iterable[Any]]) -> Array:

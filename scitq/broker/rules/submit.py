@@ -16,6 +16,16 @@ from scitq.model import EVERY_BATCH, Array, Range, Spec, Word
 
 ARRAY_LIMIT = 10_000_000
 NAME_LIMIT = 200
+SECONDS_LIMIT = 10**9
+
+# What a kernel, a clock or msgpack cannot hold would end the worker that is handed it, and then the next one.
+_BOUNDS = {
+    "retry": (0, 2**31 - 1),
+    "log_limit": (0, 2**53),
+    "uid": (0, 2**32 - 2),  # the last number of 32 bits means "nobody in particular" to chown
+    "gid": (0, 2**32 - 2),
+    "priority": (-(2**31), 2**31 - 1),
+}
 
 
 def submit(state: State, peer: Peer, message: wire.Submit, decision: Decision) -> None:
@@ -119,18 +129,14 @@ def check_spec(state: State, spec: Spec) -> None:
     if not spec.command[0]:
         raise UsageError("the program's name is empty")
     check_batch_name(spec.batch)
-    if spec.retry < 0:
-        raise UsageError(f"retry is {spec.retry}: give 0 or more")
     for name in ("run_timeout", "download_timeout"):
         seconds = getattr(spec, name)
-        if seconds is not None and not seconds > 0:
-            raise UsageError(f"{name} is {seconds}: give seconds above 0")
-    if spec.log_limit is not None and spec.log_limit < 0:
-        raise UsageError(f"log_limit is {spec.log_limit}: give bytes, or none to keep everything")
-    for name in ("uid", "gid"):
+        if seconds is not None and not 0 < seconds <= SECONDS_LIMIT:
+            raise UsageError(f"{name} is {seconds}: give seconds above 0, at most {SECONDS_LIMIT}, or none")
+    for name, (least, most) in _BOUNDS.items():
         number = getattr(spec, name)
-        if number is not None and number < 0:
-            raise UsageError(f"{name} is {number}: give 0 or more")
+        if number is not None and not least <= number <= most:
+            raise UsageError(f"{name} is {number}: give {least} to {most}")
     for key in spec.env:
         if not key or "=" in key or "\0" in key:
             raise UsageError(f"{key!r} is no name for an environment variable")

@@ -77,6 +77,8 @@ def test_a_task_may_be_words_fields_or_a_specification() -> None:
         assert specs.spec(task) == whole
     with pytest.raises(UsageError, match="not valid UTF-8"):
         specs.pack(Spec(name="\udcff"))
+    with pytest.raises(UsageError, match="too large"):
+        specs.pack(Spec(priority=2**70))
 
 
 def test_parts_are_bounded_in_count_and_bytes() -> None:
