@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 VERSION = 1
 TALKATIVE = 256 * 1024  # bytes an agent may leave unread before it hears no more about output
 RETRY = 1.0  # seconds until an end that the disk refused is written again
+LONGEST_WAIT = 3600.0  # seconds: epoll refuses what is past 24 days
 
 _PR_SET_CHILD_SUBREAPER = 36
 _SFD_CLOEXEC_NONBLOCK = os.O_CLOEXEC | os.O_NONBLOCK
@@ -91,7 +92,7 @@ class Keeper:
         self._agent.accept()
         while not self._over():
             due = self._due()
-            self._wait(None if due == math.inf else max(0.0, due - _now()))
+            self._wait(None if due == math.inf else min(max(0.0, due - _now()), LONGEST_WAIT))
             now = _now()
             if self._current is not None:
                 if self._current.tick(now, self._poll):

@@ -205,6 +205,12 @@ def test_a_timeout_ends_it(agent: Agent) -> None:
     assert end.seconds >= 0.2
 
 
+def test_a_limit_of_many_weeks_is_only_a_limit(agent: Agent) -> None:
+    agent.run("1.1", "sleep", "0.2", timeout=1e9)
+    end = agent.end("1.1")
+    assert (end.code, end.cause) == (0, None)
+
+
 def test_suspended_time_counts_in_no_timeout(agent: Agent) -> None:
     loop = "until [ -e go ]; do sleep 0.02; done"
     agent.shell("1.1", f"echo $$; ({loop}) & echo $!; wait; exit 6", timeout=2.0)
