@@ -12,10 +12,11 @@ check:
 test *ARGS:
     .venv/bin/pytest {{ARGS}}
 
-# The long form: every proof, with a hundred times the examples
+# The long form: every proof, with a hundred times the examples, then every figure at full size
 proof *ARGS:
     .venv/bin/pytest -m "proof or not proof" --hypothesis-profile=proof --timeout=0 {{ARGS}}
+    .venv/bin/python -m benchmarks --full --out docs/performance.md
 
-# How fast, beside the peers, in one run
+# How fast, beside the peers, in one run: --full, --out docs/performance.md, --only PART
 bench *ARGS:
     .venv/bin/python -m benchmarks {{ARGS}}

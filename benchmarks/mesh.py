@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from scitq.client import Client
 from scitq.config import Server
 
@@ -44,6 +46,16 @@ class Mesh:
         for process in reversed(self._processes):
             process.terminate()
             process.wait()
+
+    def pids(self) -> list[int]:
+        """The broker, the agent, then the keepers."""
+        broker, agent = (process.pid for process in self._processes)
+        keepers = [
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if "scitq.node.keeper" in (words := process.info["cmdline"] or []) and str(self.folder) in " ".join(words)
+        ]
+        return [broker, agent, *keepers]
 
     def client(self) -> Client:
         """A client of the mesh."""
