@@ -17,6 +17,8 @@ def output(state: State, store: LogStore, message: wire.Output) -> wire.OutputPa
     limit = min(max(message.limit, 1), CHUNK_LIMIT * 4)
     offset, data, gap = read(store, kept, max(message.offset, 0), limit)
     following = offset + len(data)
+    if over and not data:
+        gap = max(0, kept.total - following)
     return wire.OutputPart(
         id=message.id,
         task=message.task,

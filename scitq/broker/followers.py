@@ -208,6 +208,7 @@ class Followers:
                         data=b"",
                         next=follow.offsets[stream],
                         end=True,
+                        gap=max(0, log.total - follow.offsets[stream]),
                         note=log.note,
                     )
                     sends.append(Send(follow.route, part))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from scitq.client import Client
 
 _EMPTY: tuple[object, ...] = (None, "", (), {}, 0, 0.0)
+_ZERO_SPEAKS = ("uid", "gid", "log_limit")
 
 
 def show_tasks(client: "Client", found: dict[str, Any], *, as_json: bool) -> int:
@@ -70,6 +71,6 @@ def _print_fields(title: str, value: Task | Attempt, leave_out: set[str]) -> Non
     for name in value.__struct_fields__:
         held = getattr(value, name)
         cell = shown(name, held)
-        if name in leave_out or held in _EMPTY or cell in _EMPTY:
+        if name in leave_out or cell in (None, "") or (held in _EMPTY and name not in _ZERO_SPEAKS):
             continue
         print(f"  {name.rstrip('_'):18} {one_line(str(cell))}")

@@ -256,6 +256,21 @@ def test_a_worker_is_changed_while_it_works(mesh: Home) -> None:
     assert worker()["paused"] is False
 
 
+def test_output_of_which_nothing_was_to_be_kept_is_said(mesh: Home) -> None:
+    waited = mesh.scitq("launch", "--wait", "--log-limit", "0", "-g", str(os.getgid()), "echo", "gone")
+    task = waited.err.split("\n")[0].rpartition(" ")[2]
+    read = mesh.scitq("manage", "task", "output", task)
+
+    assert waited.code == 0
+    assert (read.out, read.err) == (
+        "",
+        "scitq: 5 B of stdout were not kept here: a larger --log-limit would keep more\n",
+    )
+    shown = mesh.scitq("manage", "task", "show", task).out
+    assert "  log_limit          0 B\n" in shown
+    assert f"  gid                {os.getgid()}\n" in shown
+
+
 def test_a_list_shows_every_word(mesh: Home) -> None:
     word = "x" * 300
     task = mesh.launch("-b", "shown", "echo", word, "a\x1bb")
