@@ -27,13 +27,15 @@ class ImpossibleOwner(ScitqError):
 
 
 def owner_of(spec: Spec) -> Owner | None:
-    """As whom the task runs; None is the agent's own user. ImpossibleOwner when that would take root."""
+    """As whom the task runs; None is the agent's own user, named or not. ImpossibleOwner when it takes root."""
     if spec.uid is None and spec.gid is None:
         return None
     uid = os.getuid() if spec.uid is None else spec.uid
     name, home, group = _user(uid)
     gid = group if spec.gid is None else spec.gid
-    if os.geteuid() != 0 and (uid, gid) != (os.getuid(), os.getgid()):
+    if os.geteuid() != 0:
+        if (uid, gid) == (os.getuid(), os.getgid()):
+            return None  # even to stay the same, groups are set by root alone
         raise ImpossibleOwner(
             f"cannot run as uid {uid}, gid {gid}: this worker runs as uid {os.getuid()}, gid {os.getgid()}, "
             "and only root may change that (leave -u and -g out, or start the worker as root)"
