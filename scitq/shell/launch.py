@@ -21,6 +21,8 @@ def launch(given: Namespace) -> int:
     """Queue it, and say its id; with --wait, be as if it ran here."""
     spec = spec_of(given)
     reasons = list(refusals(spec))
+    if given.output == "":  # an unset variable, more often than not: the results would be thrown away
+        reasons.append("-o : empty path")
     if given.test:
         return _show(spec, reasons, as_json=given.json)
     if reasons:

@@ -102,6 +102,7 @@ def test_the_alias_is_the_same_command(capsys: pytest.CaptureFixture[str], monke
         (["-i", "gopher://x", "ls"], "-i gopher://x: unknown scheme gopher"),
         (["-i", "/x|fold", "ls"], "-i /x|fold: unknown action fold"),
         (["-i", "", "ls"], "-i : empty path"),
+        (["-o", "", "ls"], "-o : empty path"),
         (["-i", "/a/x", "-i", "/b/x", "ls"], "-i /b/x: its name is that of /a/x, and both would be $INPUT/x"),
         (["-b", "\udcff", "ls"], "-b/--batch: not valid UTF-8"),
         (["-i", "\udcff", "ls"], "-i/--input: not valid UTF-8"),
