@@ -31,7 +31,9 @@ def check_effects(client: Client, folder: Path, tasks: Iterable[int]) -> None:
     names = Counter(witnessed(folder))
     assert {name: times for name, times in names.items() if times > 1} == {}
     believed = {task.id: task for task in client.tasks()}
-    assert sorted(believed) == sorted(tasks)
+    wanted = set(tasks)
+    assert {*believed} - wanted == set(), "tasks that nobody was told of"
+    assert wanted - {*believed} == set(), "tasks that were acknowledged and are not there"
     assert {task.id: task for task in believed.values() if task.status != "succeeded"} == {}
     for task in believed.values():
         assert f"{task.id}.{task.attempt}" in names, f"task {task.id} had no effect as attempt {task.attempt}"

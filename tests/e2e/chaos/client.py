@@ -16,7 +16,8 @@ from scitq.config import Server, read_access
 from scitq.errors import NoServer, Unavailable
 from tests.e2e.chaos.ledger import Ledger, command
 
-PATIENCE = 5.0  # seconds to wait for the tasks of one request before the next
+PATIENCE = 5.0  # seconds to wait for the tasks of a bulk request before the next
+BURST = 30  # requests of one task between two such waits, about
 
 
 class Customer:
@@ -42,11 +43,15 @@ class Customer:
                 print(f"{self._name}: {problem}", file=sys.stderr)
 
     def _submit(self, client: Client) -> None:
-        request, count = self._ledger.open or (f"{self._name}-{secrets.token_hex(8)}", 1 + secrets.randbelow(24))
+        bulk = secrets.randbelow(BURST) == 0
+        fresh = (f"{self._name}-{secrets.token_hex(8)}", 1 + secrets.randbelow(24) if bulk else 1)
+        request, count = self._ledger.open or fresh
         self._ledger.ask(request, count)
         ids = client.submit_many([command(self._folder, number) for number in range(count)], request_id=request)
         self._ledger.acknowledge(request, ids)
         assert [task.id for task in client.tasks(ids)] == list(ids), f"{ids} were acknowledged and are not there"
+        if not bulk:
+            return
         try:
             ends = client.wait(ids, timeout=PATIENCE)
         except TimeoutError:

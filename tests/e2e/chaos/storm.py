@@ -13,6 +13,7 @@ from tests.e2e.chaos.mesh import Mesh, Peer
 from tests.integration.mesh import BrokerProcess
 
 Part = Peer | BrokerProcess
+AMID = 0.7  # how often a strike is followed by one amid a submit
 
 
 class Storm:
@@ -33,6 +34,8 @@ class Storm:
             self._wait(now + self._random.uniform(0.1, 0.8))
             if whole := sorted(set(self._parts) - self._struck):
                 self._strike(self._random.choice(whole))
+            if not self._struck & {"broker", "c1"} and self._random.random() < AMID:
+                self._kill_amid_a_submit("c1")
         while self._later:
             self._heal()
 
@@ -51,6 +54,20 @@ class Storm:
         self._note(f"kill -9 of {name}, started again after {seconds:g} s")
         part.kill()
         self._mend(name, seconds, part.start)
+
+    def _kill_amid_a_submit(self, client: str) -> None:
+        """The client, or the broker, between the question and the answer, if one is asked by and by."""
+        ledger = self._mesh.folder / f"{client}.ledger"
+        deadline = time.monotonic() + 1.5
+        known = ledger.stat().st_size if ledger.exists() else 0
+        while time.monotonic() < deadline:
+            self._watch(0.001)
+            with suppress(FileNotFoundError):
+                if b"asked" in ledger.read_bytes()[known:]:
+                    self._watch(self._random.uniform(0.0, 0.03))
+                    victim = self._random.choice([client, client, "broker"])
+                    self._kill(victim, self._parts[victim], 0.0)
+                    return
 
     def _stop(self, name: str, part: Part, seconds: float) -> None:
         self._note(f"{name} stands still for {seconds:g} s")
