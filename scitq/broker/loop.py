@@ -16,6 +16,7 @@ from types import FrameType
 from typing import NamedTuple
 
 import zmq
+from msgspec.structs import replace
 
 from scitq import __version__, wire
 from scitq.broker import answers, events
@@ -186,7 +187,7 @@ class Broker:
     def _refuse(self, arrival: Arrival, problem: ScitqError) -> None:
         self._refused += 1
         error = {"code": problem.code, "message": str(problem)}
-        self._say([Send(arrival.route, wire.Error(id=arrival.request, error=error))])
+        self._answer_in_trouble([Send(arrival.route, wire.Error(id=arrival.request, error=error))])
 
     def _handle(self, peer: Peer, message: wire.Request) -> None:
         if self._writer.trouble and not isinstance(message, wire.Status):
@@ -211,7 +212,7 @@ class Broker:
                 _only(peer, "admin", "user")
                 self._say([Send(peer.route, answers.output(self._state, self._store, message))])
             case wire.Status():
-                self._say([Send(peer.route, self._status(message.id))])
+                self._answer_in_trouble([Send(peer.route, self._status(message.id))])
             case wire.AccessList():
                 _only(peer, "admin")
                 self._say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
@@ -240,15 +241,17 @@ class Broker:
         elif isinstance(message, wire.AccessRevoke):
             self._expel(message.name)
 
-    def _status(self, request: int) -> wire.Answer:
+    def _status(self, request: int) -> wire.StatusIs:
         notes = list(self._journal.notes)
         if self._writer.trouble:
             notes.append(f"the journal cannot be written at present: {self._writer.trouble}")
         if self._journal.tight:
             notes.append("the disk is nearly full: only ends of tasks are taken")
-        return answers.status(
+        status = answers.status(
             self._state, request, started_at=self._started_at, refused=self._refused, notes=tuple(notes)
         )
+        # What is held is not said before it is on disk, not even as a number.
+        return replace(status, counts={}, workers={}, batches=0) if self._writer.trouble else status
 
     # ------------------------------------------------------------------------ decide, apply
 
@@ -338,6 +341,13 @@ class Broker:
             self._writer.in_flight.sends.extend(sends)
         else:
             self._transmit(sends)
+
+    def _answer_in_trouble(self, sends: list[Send]) -> None:
+        """Say what tells nothing of the state: at once when the disk refuses, for nothing else gets out then."""
+        if self._writer.trouble:
+            self._transmit(sends)
+        else:
+            self._say(sends)
 
     def _transmit(self, sends: list[Send]) -> None:
         for to, message in sends:
