@@ -104,7 +104,7 @@ class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
             _check_words("env", self.env.values())
 
 
-class Stream(Struct, frozen=True, array_like=True):
+class Stream(Struct, frozen=True):
     """What was written to stdout or stderr: `total` bytes, of which [0, head) and [tail, total) are kept."""
 
     total: Count = 0

@@ -136,6 +136,8 @@ class Carrier:
             self.pool.start(order)
         except OSError as problem:
             self.cannot_start(job, "lost", f"the worker could not start it: {problem}")
+        except Exception as defect:  # noqa: BLE001 - one task that cannot be ordered must not end all the others
+            self.cannot_start(job, "exit", f"a defect of scitq, please report it: it cannot be ordered: {defect!r}")
 
     def _stop(self, job: Job) -> None:
         if job.halted == "terminate":
