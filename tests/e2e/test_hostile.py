@@ -1,11 +1,14 @@
 """Peers that mean harm, or know no better: the broker goes on, grows no fatter, and serves everybody else."""
 
 import os
+import random
+import resource
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Self
 
@@ -26,6 +29,7 @@ MIB = 1 << 20
 SLOTS = 40  # of a hostile worker
 GROWTH = 32 * MIB  # of the broker, whatever it was sent
 KEPT = 4096  # bytes more for each task or worker that it has to know
+CONNECTIONS = 2_000
 VOLLEY = 250  # messages until the peer waits for an answer: below what a connection may have waiting
 DEFECTS = ("a defect of", "Traceback", "cannot be applied", "Error:", "Exception")
 
@@ -58,10 +62,10 @@ class HostilePeer:
         self._socket.close()
         self._context.term()
 
-    def _connect(self) -> None:
+    def _connect(self, unread: int = 0) -> None:
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
-        self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.sndhwm, self._socket.rcvhwm = 0, unread
         self._socket.curve_serverkey = self._keys.server_key.encode()
         self._socket.curve_publickey = self._keys.public_key.encode()
         self._socket.curve_secretkey = self._keys.secret_key.encode()
@@ -76,6 +80,15 @@ class HostilePeer:
         for frames in sent:
             self._socket.send_multipart(frames)
         self._wait()
+
+    def fill(self, count: int) -> None:
+        """Ask so often, and read nothing."""
+        self._socket.close()
+        self._connect(unread=1)
+        assert self._hello is not None
+        self._socket.send(wire.encode(self._hello))
+        for number in range(count):
+            self._socket.send(wire.encode(wire.Status(id=number)))
 
     def _greet(self, hello: wire.Hello) -> None:
         """A worker still holds what it was given: what it says of that next may be believed."""
@@ -236,4 +249,36 @@ def test_a_flood_of_bent_messages_harms_nothing(tmp_path: Path, count: int) -> N
                     sent += VOLLEY
                 bystander.check()
         check_memory(process, before)
+        check_unharmed(process, tmp_path)
+
+
+@pytest.mark.timeout(300)
+def test_floods_of_connections_keep_nobody_out(tmp_path: Path) -> None:
+    """Connections that say nothing, or no ZeroMQ, or half a message: others come and go beside them."""
+    with ExitStack() as stack:
+        process = stack.enter_context(broker(tmp_path, tcp=True))
+        bystander = stack.enter_context(Bystander(process))
+        host, _, port = process.address.removeprefix("tcp://").rpartition(":")
+        noise = random.Random(1)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        silent = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(CONNECTIONS)]
+        bystander.check()
+        for one in silent:
+            with suppress(OSError):  # closed by the broker already
+                one.sendall(
+                    noise.choice((b"\xff" + bytes(8) + b"\x7f", b"GET / HTTP/1.1\r\n\r\n", noise.randbytes(200)))
+                )
+        bystander.check()
+        check_unharmed(process, tmp_path)
+
+
+def test_a_peer_that_never_reads_is_dropped_and_delays_nobody(tmp_path: Path) -> None:
+    with broker(tmp_path, tcp=True) as process, Bystander(process) as bystander:
+        before = resident(process)
+        with HostilePeer(process, grant(process, "deaf", "user"), Generator(0), hello()) as deaf:
+            deaf.fill(20_000)
+            bystander.check()
+            assert resident(process) - before < GROWTH
         check_unharmed(process, tmp_path)
