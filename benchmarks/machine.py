@@ -32,7 +32,7 @@ def _peers() -> list[str]:
     for name in ("parallel", "redis-server", "xargs"):
         if shutil.which(name):
             said = subprocess.run([name, "--version"], capture_output=True, text=True, check=False).stdout
-            found.append(said.splitlines()[0].strip() if said else name)
+            found.append(said.splitlines()[0].partition(" sha=")[0].strip() if said else name)
     return found
 
 
