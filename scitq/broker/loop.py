@@ -4,8 +4,9 @@ A round: take what has come (bounded, so that nobody waits for long), decide eac
 can be placed; hand the facts to the sync thread; when they are on disk, say what was held back until then. While one
 round is on its way to the disk the next is collected.
 
-What a message can cause never ends the loop: `decide` is pure, so whatever it raises has changed nothing. Facts that
-cannot be applied do end it: memory would no longer be what the journal says, and a restart reads the truth.
+What a message, a clock or a follower can cause never ends the loop: `decide` is pure, so whatever it raises has
+changed nothing. Facts that cannot be applied do end it (SystemExit): memory would no longer be what the journal says,
+and a restart reads the truth.
 """
 
 import gc
@@ -170,7 +171,7 @@ class Broker:
                 break
         if self._dirty and not self._writer.trouble:
             self._dirty = False
-            self._decide(Schedule(), "schedule")
+            self._decide_unasked(Schedule(), "schedule")
 
     def _take(self, arrival: Arrival) -> None:
         if arrival.peer is None or arrival.message is None:
@@ -183,6 +184,10 @@ class Broker:
             self._handle(arrival.peer, arrival.message)
         except ScitqError as problem:
             self._refuse(arrival, problem)
+        except Exception as defect:
+            kind = type(arrival.message).__name__
+            log.exception("a defect of scitq: a %s message could not be handled", kind)
+            self._refuse(arrival, ScitqError(f"a defect of the broker, please report it: {defect!r}"))
 
     def _refuse(self, arrival: Arrival, problem: ScitqError) -> None:
         self._refused += 1
@@ -256,11 +261,7 @@ class Broker:
     # ------------------------------------------------------------------------ decide, apply
 
     def _decide(self, command: Command, cause: str) -> Decision:
-        try:
-            decision = decide(self._state, command, time.time())
-        except Exception as defect:
-            log.exception("a defect of scitq: %s could not be decided, nothing was changed", type(command).__name__)
-            raise ScitqError(f"a defect of the broker, please report it: {defect!r}") from defect
+        decision = decide(self._state, command, time.time())
         # Once its deletion is applied a worker has no connection any more: it is dismissed on the one it has now.
         sends = [
             send._replace(to=self._peers.route_of(send.to) or send.to)
@@ -274,6 +275,13 @@ class Broker:
             self._waits.add(wait, self._clock.now)
         self._say(sends)
         return decision
+
+    def _decide_unasked(self, command: Command, cause: str) -> None:
+        """Decide what no peer asked for: nobody can be told of a defect, so it is logged, and the loop goes on."""
+        try:
+            self._decide(command, cause)
+        except Exception:
+            log.exception("a defect of scitq: %s could not be decided, nothing was changed", type(command).__name__)
 
     def _record(self, facts: tuple[events.Fact, ...], cause: str) -> None:
         entry = Entry(time.time(), cause, facts)
@@ -296,14 +304,14 @@ class Broker:
         if self._writer.trouble:
             return
         for number in self._peers.silent(self._clock.now, self._grace):
-            self._decide(Silent(number), "grace over")
+            self._decide_unasked(Silent(number), "grace over")
             self._peers.forget_worker(number)
         for number in self._peers.silent(self._clock.now, OFFLINE_BEATS * self._state.beat):
             worker = self._state.workers.get(number)
             if worker is not None and worker.status == "online":
-                self._decide(Gone(number), "silence")
+                self._decide_unasked(Gone(number), "silence")
         if self._state.parts:
-            self._decide(DropParts(time.time() - PARTS_KEPT_SECONDS), "parts never closed")
+            self._decide_unasked(DropParts(time.time() - PARTS_KEPT_SECONDS), "parts never closed")
         self._compactor.tick(now)
 
     def _settle(self) -> None:
@@ -325,11 +333,17 @@ class Broker:
         if done is None:
             return
         self._transmit(done.sends)
-        self._say(self._followers.after(done.entries))
+        self._tell_followers(done.entries)
         for pointer in done.released:
             self._store.release(pointer)
         if done.released:
             self._compactor.reclaim(self._store)
+
+    def _tell_followers(self, entries: list[Entry]) -> None:
+        try:
+            self._say(self._followers.after(entries))
+        except Exception:
+            log.exception("a defect of scitq: followers could not be told of a round; it is durable all the same")
 
     def _say(self, sends: list[Send]) -> None:
         """Send now, or when all that the messages may have seen is on disk."""
@@ -359,7 +373,7 @@ class Broker:
         self._followers.drop(route)
         worker = self._peers.drop(route)
         if worker is not None and not self._writer.trouble:
-            self._decide(Gone(worker), "connection gone")
+            self._decide_unasked(Gone(worker), "connection gone")
 
     def _expel(self, name: str) -> None:
         """A key is revoked: what was pushed or handed to its holders ends now."""

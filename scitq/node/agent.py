@@ -46,7 +46,6 @@ class Agent:
         self._scratch = scratch
         self._machine = machine
         self._concurrency = max(1, settings.concurrency)
-        self._prefetch = max(0, settings.prefetch)
         self._crew = Crew()
         self._tools = Tools(machine.cpus, Environment(settings.path), Resources(scratch.resources), self._crew)
         self._link = Link(settings.server)
@@ -74,7 +73,7 @@ class Agent:
             wire.Suspend: lambda message: self._jobs.suspend(message.tasks, on=True),
             wire.Resume: lambda message: self._jobs.suspend(message.tasks, on=False),
             wire.Confirmed: lambda message: self._jobs.confirmed(message.tasks),
-            wire.Settings: lambda message: self._set(message.concurrency, message.prefetch),
+            wire.Settings: lambda message: self._set(message.concurrency),
             wire.Welcome: self._on_welcome,
             wire.Dismissed: self._on_dismissed,
             wire.Error: self._on_error,
@@ -300,7 +299,7 @@ class Agent:
         if welcome.beat_seconds > 0:
             self._beat = welcome.beat_seconds
         self._beat_at = self._round_at + self._beat
-        self._set(welcome.concurrency, welcome.prefetch)
+        self._set(welcome.concurrency)
         self._jobs.rejoin(welcome.verdicts, welcome.suspended)
 
     def _change_mesh(self, mesh: str) -> None:
@@ -327,7 +326,7 @@ class Agent:
             raise error
         self._break(str(error), self._round_at)
 
-    def _set(self, concurrency: int, prefetch: int) -> None:
+    def _set(self, concurrency: int) -> None:
+        """How many run at once from now on; how many it is handed ahead is the broker's own business."""
         self._concurrency = max(1, concurrency)
-        self._prefetch = prefetch
         self._jobs.pool.limit = self._concurrency

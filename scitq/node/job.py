@@ -121,14 +121,5 @@ def name_of(ref: Ref) -> str:
     return f"{ref.task}.{ref.attempt}"
 
 
-def ref_of(name: str) -> Ref | None:
-    """The attempt that a name means; None when it is no such name."""
-    parts = name.split(".")
-    if len(parts) not in (2, 3) or not all(part.isascii() and part.isdigit() for part in parts):
-        return None
-    numbers = [int(part) for part in parts]
-    return Ref(numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 1)
-
-
 _carried: msgspec.msgpack.Decoder[Carried] = msgspec.msgpack.Decoder(Carried)
 _saved: msgspec.msgpack.Decoder[Saved] = msgspec.msgpack.Decoder(Saved)

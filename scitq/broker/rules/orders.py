@@ -49,10 +49,8 @@ class _Outcome:
         self.asked: list[int] = []
         self.halted: list[int] = []
         self.skipped: list[Skipped] = []
-        self.skips = 0
 
     def skip(self, task: int, reason: str) -> None:
-        self.skips += 1
         if len(self.skipped) < SKIPPED_LIMIT:
             self.skipped.append(Skipped(task, reason))
 
