@@ -8,7 +8,7 @@ import pytest
 from scitq.node import remains
 from scitq.node.remains import Traces, boot_id
 
-NOBODY = Traces(mark=b"mesh/1.1", boot=boot_id(), session=0)
+NOBODY = Traces(mark=b"mesh/1.1", boot=boot_id(), session=-1)  # in a pid namespace 0 is whoever came from outside
 
 
 def sleeper(mark: str = "") -> Iterator[subprocess.Popen[bytes]]:
