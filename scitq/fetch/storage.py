@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from scitq.fetch.uri import BACKENDS
+from scitq.fetch.uri import BACKENDS, Uri
 
 DEEPEST = 200  # folders in folders: the standard library, which removes them again, recurses
 
@@ -20,6 +20,14 @@ class FetchError(Exception):
         self.retry = retry
 
 
+class NotThere(FetchError):
+    """No file, folder, bucket or container of this name: final."""
+
+
+class Refused(FetchError):
+    """The storage knows us not, or does not let us: final."""
+
+
 class Stopped(FetchError):
     """The caller set `stop`."""
 
@@ -29,12 +37,15 @@ class TimedOut(FetchError):
 
 
 class Entry(NamedTuple):
-    """A file in a storage."""
+    """A file in a storage, or, where one level is listed, a folder."""
 
-    name: str  # relative to the folder asked for; of a single file, its own
-    size: int  # bytes
+    name: str  # relative to the folder asked for, a folder's ends with "/"; of a single file, its own
+    size: int  # bytes; -1 when the storage does not say
     version: str  # changes whenever the content may have
     trouble: str = ""  # why it cannot be read; its size and version then mean nothing
+    modified: float | None = None  # seconds since 1970, UTC, when the storage knows
+    md5: str = ""  # of the content, 32 hexadecimal digits, when the storage knows
+    type: str = ""  # media type, when the storage knows
 
 
 def why(error: OSError) -> str:
@@ -44,21 +55,40 @@ def why(error: OSError) -> str:
 
 
 class Watch:
-    """Counts the bytes that move and ends the transfer when asked to or when its time is over."""
+    """Counts the bytes that move, holds them to a rate, and ends the transfer when asked to or when its time is over.
 
-    def __init__(self, stop: threading.Event | None) -> None:
+    Shared by the threads of one call.
+    """
+
+    def __init__(self, stop: threading.Event | None = None, rate: float | None = None) -> None:
+        """`rate`: bytes per second, all threads together."""
         self.bytes = 0
         self._stop = stop or threading.Event()
         self._begin = time.monotonic()
         self._limit_s: float | None = None
+        self._rate = rate
+        self._free_at = self._begin  # when the bytes that moved so far are paid for
+        self._guard = threading.Lock()
 
     def limit(self, seconds: float | None) -> None:
         """Set how long the transfer may take, counted from its begin."""
         self._limit_s = seconds
 
     def moved(self, count: int) -> None:
-        """Count bytes moved; raises as `check` does."""
-        self.bytes += count
+        """Count bytes moved, and wait while they came too fast; raises as `check` does."""
+        with self._guard:
+            self.bytes += count
+            if self._rate is not None:
+                self._free_at = max(self._free_at, time.monotonic()) + count / self._rate
+        self.check()
+        if self._rate is not None:
+            self.pause(self._free_at - time.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Wait, no longer than until the transfer has to end; raises as `check` does."""
+        left = seconds if self._limit_s is None else min(seconds, self._begin + self._limit_s - time.monotonic())
+        if left > 0:
+            self._stop.wait(left)
         self.check()
 
     def check(self) -> None:
@@ -70,24 +100,52 @@ class Watch:
 
 
 class Storage(Protocol):
-    """A place where data lives. All raise OSError, or FetchError without the address: the caller adds it."""
+    """A place where data lives; its methods may be called by several threads.
+
+    A path is what stands behind `://` (`bucket/key`, `host/path`). All raise OSError, or FetchError without the
+    address: the caller adds it. A method tries once: whoever moves data tries again.
+    """
 
     def stat(self, path: str) -> Entry:
-        """A single file; refused when it is anything else."""
+        """A single file; raises NotThere, and FetchError when it is anything else."""
 
     def walk(self, path: str) -> Iterator[Entry]:
-        """All files below a folder, in the order of their names folder by folder."""
+        """All files below a folder, as they are found, in the order of their whole names (by code point).
+
+        `path` with or without a trailing `/`; `a` never means its neighbour `ab`. Raises NotThere when there is no
+        such folder, or, where folders are only beginnings of names, nothing in it.
+        """
+
+    def children(self, path: str) -> Iterator[Entry]:
+        """What is in a folder, one level: files, and folders with a final `/`. Raises as `walk` does."""
 
     def open(self, path: str) -> BinaryIO:
         """The content of a file, as a stream to be read once."""
 
-    def download(self, path: str, target: str, watch: Watch) -> int:
-        """Write the file to a new local path, missing folders included; returns its bytes."""
+    def download(self, path: str, entry: Entry, target: str, watch: Watch) -> int:
+        """Bring the file that `entry` tells of to a local path; returns the bytes that moved.
+
+        It has that name only when it is whole, of the size, digest and version that `entry` tells; what is not whole
+        stays beside it, and the next call for the same version goes on from there. Makes missing folders; replaces
+        what has the name. Keeps the time of the source, where that is known.
+        """
 
     def upload(self, source: str, path: str, watch: Watch) -> int:
-        """Store a local file in the place of what was there, visible only when whole; returns its bytes."""
+        """Store a local file in the place of what was there, visible only when whole and verified; returns its bytes."""
+
+    def write(self, content: BinaryIO, size: int, path: str, watch: Watch) -> int:
+        """The same of a stream; `size` -1 when it is not known, else whatever is of another size is refused."""
+
+    def copy(self, source: str, path: str, watch: Watch) -> bool:
+        """Copy a file inside this storage, without its bytes coming here; False when this storage cannot."""
+
+    def delete(self, paths: Iterable[str], watch: Watch) -> Iterator[tuple[str, str]]:
+        """Delete files, many in one request where the storage can; each path with "" or why it is still there.
+
+        What was not there counts as deleted.
+        """
 
 
-def storage_of(scheme: str) -> Storage:
-    """The backend of a scheme listed in `BACKENDS`."""
-    return cast("Storage", import_module(BACKENDS[scheme]).Backend())
+def storage_of(uri: Uri) -> Storage:
+    """The backend of an address whose scheme is listed in `BACKENDS`; it knows the options of the address."""
+    return cast("Storage", import_module(BACKENDS[uri.scheme]).Backend(uri))
