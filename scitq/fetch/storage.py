@@ -131,7 +131,7 @@ class Storage(Protocol):
         """
 
     def upload(self, source: str, path: str, watch: Watch) -> int:
-        """Store a local file in the place of what was there, visible only when whole and verified; returns its bytes."""
+        """Store a local file in the place of what was there, seen only when whole and verified; returns its bytes."""
 
     def write(self, content: BinaryIO, size: int, path: str, watch: Watch) -> int:
         """The same of a stream; `size` -1 when it is not known, else whatever is of another size is refused."""

@@ -68,7 +68,7 @@ def get(
     """
     with _naming(text):
         uri = _usable(text, "input")
-        storage = storage_of(uri.scheme)
+        storage = storage_of(uri)
         watch = Watch(stop)
         entries = _listed(storage, uri, watch)
         size = sum(entry.size for entry in entries)
@@ -106,14 +106,16 @@ def put(
     """
     with _naming(text):
         uri = _usable(text, "output")
-        storage = storage_of(uri.scheme)
+        storage = storage_of(uri)
         watch = Watch(stop)
         watch.limit(limit_s)
         source = os.fspath(folder)
         target = uri.path.rstrip("/") + "/"
         stored: list[tuple[str, int]] = []
         failed: list[str] = []
-        for entry in _walked(storage_of("file"), source, watch):
+        with _naming(source):
+            entries = _walked(storage_of(Uri("file", source)), source, watch)
+        for entry in entries:
             if entry.trouble:
                 failed.append(f"{one_line(entry.name)} {entry.trouble}")
                 continue
@@ -172,9 +174,7 @@ def _gather(storage: Storage, uri: Uri, entries: list[Entry], folder: str, room:
     else:
         for entry in entries:
             path = uri.path + entry.name if uri.is_folder else uri.path
-            size = storage.download(path, os.path.join(folder, entry.name), watch)
-            if size != entry.size:
-                raise FetchError(f"{one_line(entry.name)}: {size} bytes of {entry.size}", retry=True)
+            storage.download(path, entry, os.path.join(folder, entry.name), watch)
     for action in actions:
         folder = apply(action, folder, room)
     return folder
