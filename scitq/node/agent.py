@@ -124,6 +124,7 @@ class Agent:
         if self._stand == "joined":
             self._report(now)
         self._jobs.tidy()
+        self._jobs.sampler.tick(now)
         if not self._jobs.busy:
             self._jobs.pool.flush()
         return readable
@@ -140,7 +141,7 @@ class Agent:
         """Sleep until something is to be read or due; what can be read."""
         if self._jobs.pool.pending:
             return self._poll_until(0.0)
-        due = min(self._next, self._leave_at)
+        due = min(self._next, self._leave_at, self._jobs.sampler.due)
         if self._stand == "joined":
             due = min(due, self._beat_at, self._jobs.outbox.due(busy=self._jobs.busy))
             return self._poll_until(due)

@@ -167,10 +167,10 @@ class Carrier:
         end = job.ended
         out = err = b""
         if isinstance(end, orders.Ended):
-            result = outcome.ended(end, job.staged, job.uploaded, halted=bool(job.halted))
+            result = outcome.ended(end, job.staged, job.uploaded, job.used, halted=bool(job.halted))
             out, err = end.out.inline or b"", end.err.inline or b""
         elif isinstance(end, orders.Lost):
-            result = outcome.lost(end, job.staged)
+            result = outcome.lost(end, job.staged, job.used)
         elif job.problem is not None:
             result = outcome.unstarted(*job.problem, job.staged)
         else:

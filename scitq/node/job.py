@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from scitq.node.lifecycle import Phase
+from scitq.node.sampler import Use
 from scitq.wire import End, Ref, unpack_spec
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Job:
         "stop",
         "suspended",
         "uploaded",
+        "used",
     )
 
     def __init__(self, ref: Ref, packed: bytes, phase: Phase = "ready") -> None:
@@ -82,6 +84,7 @@ class Job:
         self.halted = ""  # "kill" or "terminate" once the broker ordered its end
         self.problem: tuple[Class, str] | None = None  # class and reason of an end before any start
         self.ended: orders.Ended | orders.Lost | None = None
+        self.used = Use()
         self.uploaded = Uploaded()
         self.status = ""  # of its outcome
         self.stop: threading.Event | None = None  # ends its staging or uploading

@@ -13,6 +13,7 @@ from scitq.node.carry import Carrier, Tools
 from scitq.node.environment import ImpossibleOwner, owner_of
 from scitq.node.job import Job, Staged, adopted, name_of, unpack_carried
 from scitq.node.lifecycle import HELD_AS, Event, IllegalMove, step
+from scitq.node.sampler import Root, Sampler
 from scitq.node.say import say
 from scitq.wire import Ack, Assignment, Chunk, End, Held, Ref, StreamName, Verdict
 
@@ -32,6 +33,7 @@ class Jobs:
         self._carrier = Carrier(base, mesh, concurrency, tools, self._advance)
         self.pool = self._carrier.pool
         self.outbox = self._carrier.outbox
+        self.sampler = Sampler(tools.crew)
         self._jobs: dict[str, Job] = {}
         self._places = 0
         self._ready: deque[Job] = deque()  # in the order of their places
@@ -54,7 +56,8 @@ class Jobs:
             if held.state in ("queued", "running"):
                 self._ordered.add(job.name)
                 job.phase = "handed" if held.started is None else "running"
-                job.started_at = None if held.started is None else held.started.wall
+                if held.started is not None:
+                    self._note_start(job, held.started)
                 self.outbox.wrote(job.name, job.ref, held.out, held.err)
             else:
                 job.phase = "running"
@@ -183,7 +186,7 @@ class Jobs:
             if job is None:  # of a record that this program cannot read: it stays for one that can
                 continue
             if isinstance(event, orders.Started):
-                job.started_at = event.wall
+                self._note_start(job, event)
                 self._advance(job, "started")
             elif isinstance(event, orders.Ended | orders.Lost):
                 self._note_end(job, event)
@@ -264,9 +267,14 @@ class Jobs:
         count = int(AHEAD_SECONDS / max(self._mean, 0.001) * self.pool.limit)
         return min(count, AHEAD_LIMIT * self.pool.limit) if self._mean < AHEAD_SECONDS / 2 else 0
 
+    def _note_start(self, job: Job, started: orders.Started) -> None:
+        job.started_at = started.wall
+        self.sampler.begin(job.name, Root(started.pid, started.ticks), time.monotonic())
+
     def _note_end(self, job: Job, end: orders.Ended | orders.Lost | None) -> None:
         self._ordered.discard(job.name)
         job.ended = end
+        job.used = self.sampler.end(job.name)
         if isinstance(end, orders.Ended):
             if end.problem is None:
                 job.started_at = end.wall_start

@@ -261,10 +261,10 @@ class KeeperPool:
             self._hear[message[0]](line, message)
 
     def _on_start(self, line: Line, message: list[Any]) -> None:
-        _, name, pid, _, _, wall = message
+        _, name, pid, low, high, wall = message
         line.queue.pop(name, None)
         line.running = name
-        self._told.append(Started(name, pid, wall))
+        self._told.append(Started(name, pid, wall, (low, high)))
 
     def _on_end(self, line: Line, message: list[Any]) -> None:
         name = message[1]

@@ -218,7 +218,7 @@ def _held(one: list[Any]) -> Held:
         name=name,
         spec=spec,
         state=state,
-        started=Started(name, start[2], start[5]) if start else None,
+        started=Started(name, start[2], start[5], (start[3], start[4])) if start else None,
         suspended=suspended,
         out=out,
         err=err,

@@ -47,11 +47,12 @@ class Kept(Struct, frozen=True):
 
 
 class Started(Struct, frozen=True):
-    """The command runs: `pid`, and the wall time (UTC seconds) of its start."""
+    """The command runs: `pid`, and its start as wall time (UTC seconds) and between two clock ticks since boot."""
 
     name: str
     pid: int
     wall: float
+    ticks: tuple[int, int]
 
 
 class Output(Struct, frozen=True):

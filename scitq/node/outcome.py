@@ -6,10 +6,15 @@ from typing import Literal
 from scitq.model import Class, Outcome, Stream
 from scitq.node import orders
 from scitq.node.job import Staged, Uploaded
+from scitq.node.sampler import Use
 
 
-def ended(end: orders.Ended, staged: Staged, uploaded: Uploaded, *, halted: bool) -> Outcome:
-    """The outcome of a command that a keeper was ordered to start."""
+def ended(end: orders.Ended, staged: Staged, uploaded: Uploaded, used: Use, *, halted: bool) -> Outcome:
+    """The outcome of a command that a keeper was ordered to start.
+
+    The kernel's own count (its largest process, all that was waited for) or what was seen of the tree: whichever is
+    more.
+    """
     class_, reason = _class(end, halted=halted)
     if uploaded.problem:
         class_, reason = class_ or "upload", "; ".join(filter(None, (reason, uploaded.problem)))
@@ -23,8 +28,8 @@ def ended(end: orders.Ended, staged: Staged, uploaded: Uploaded, *, halted: bool
         run_seconds=end.seconds,
         upload_seconds=uploaded.seconds,
         suspended_seconds=end.suspended,
-        cpu_seconds=end.cpu,
-        peak_memory=end.max_rss or 0,
+        cpu_seconds=max(end.cpu, used.cpu),
+        peak_memory=max(end.max_rss or 0, used.memory),
         bytes_in=staged.bytes_in,
         bytes_out=uploaded.bytes_out,
         versions=staged.versions,
@@ -34,7 +39,7 @@ def ended(end: orders.Ended, staged: Staged, uploaded: Uploaded, *, halted: bool
     )
 
 
-def lost(end: orders.Lost, staged: Staged) -> Outcome:
+def lost(end: orders.Lost, staged: Staged, used: Use) -> Outcome:
     """The outcome of a command that may have started, under a keeper that is gone."""
     reason = "its keeper was killed while it ran, or the machine was restarted"
     if end.remains:
@@ -44,6 +49,8 @@ def lost(end: orders.Lost, staged: Staged) -> Outcome:
         class_="lost",
         reason=reason,
         staging_seconds=staged.seconds,
+        cpu_seconds=used.cpu,
+        peak_memory=used.memory,
         bytes_in=staged.bytes_in,
         versions=staged.versions,
     )

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -353,3 +354,12 @@ def test_a_dismissed_worker_ends_what_it_holds(broker: ScriptedBroker, agent: Wo
     assert agent.wait() == 0
     assert "deleted by its operator" in agent.said()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_the_peak_memory_is_that_of_the_whole_tree(broker: ScriptedBroker, agent: Worker) -> None:
+    """The kernel alone tells that of the largest process; the tree lives as long as a few looks at it."""
+    holds = f"{sys.executable} -c 'import time; data = bytearray(b\"x\") * (40 << 20); time.sleep(4)'"
+    whole = broker.end_of(broker.run(1, "sh", "-c", f"{holds} & {holds} & {holds} & wait"))
+
+    assert 120 << 20 < whole.outcome.peak_memory < 200 << 20
+    assert whole.outcome.cpu_seconds > 0

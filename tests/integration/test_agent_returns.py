@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -259,3 +260,24 @@ def test_what_a_keeper_gives_back_starts_later_with_all_it_needs(
     gate.write_text("go\n")
     assert broker.end_of(plain).outcome.status == "succeeded"
     assert broker.end_of(staged).stdout == b"here"
+
+
+def test_what_a_lost_attempt_used_is_known_as_far_as_it_was_seen(
+    broker: ScriptedBroker, agent: Worker, gate: Path, tmp_path: Path
+) -> None:
+    """By an agent that found it running; its keeper is killed before it could tell anything."""
+    holds = "import time; data = bytearray(b'x') * (40 << 20); time.sleep(600)"
+    waits = f"echo $PPID > {tmp_path}/keeper; read line < {gate}; sleep 4; echo seen > {tmp_path}/seen; wait"
+    ref = broker.run(1, "sh", "-c", f'{sys.executable} -c "{holds}" & {waits}')
+    keeper = int(broker.written(tmp_path / "keeper"))
+    agent.kill()
+    agent.start()
+    assert held(broker, 1) == {ref: "running"}
+    gate.write_text("go on\n")
+    broker.written(tmp_path / "seen")
+
+    os.kill(keeper, signal.SIGKILL)
+
+    end = broker.end_of(ref)
+    assert end.outcome.class_ == "lost"
+    assert end.outcome.peak_memory > 40 << 20

@@ -4,6 +4,7 @@ from msgspec.structs import replace
 from scitq.model import Class
 from scitq.node import orders, outcome
 from scitq.node.job import Staged, Uploaded
+from scitq.node.sampler import Use
 
 SILENT = orders.Kept(total=0, head=0, tail_start=0, ring=0, inline=b"", note="")
 GOOD = orders.Ended(
@@ -42,7 +43,7 @@ STAGED = Staged(2.0, 100, {"file:///a": "v1"})
     ],
 )
 def test_how_a_command_ended(changes: dict[str, object], halted: bool, class_: Class, reason: str) -> None:
-    found = outcome.ended(replace(GOOD, **changes), STAGED, Uploaded(), halted=halted)
+    found = outcome.ended(replace(GOOD, **changes), STAGED, Uploaded(), Use(), halted=halted)
 
     assert found.class_ == class_
     assert reason in found.reason
@@ -50,7 +51,7 @@ def test_how_a_command_ended(changes: dict[str, object], halted: bool, class_: C
 
 
 def test_all_that_was_measured_is_told() -> None:
-    found = outcome.ended(GOOD, STAGED, Uploaded(6.0, 50, (("x", 50),)), halted=False)
+    found = outcome.ended(GOOD, STAGED, Uploaded(6.0, 50, (("x", 50),)), Use(), halted=False)
 
     assert (found.staging_seconds, found.run_seconds, found.upload_seconds) == (2.0, 4.0, 6.0)
     assert (found.suspended_seconds, found.cpu_seconds, found.peak_memory) == (1.0, 3.5, 4096)
@@ -59,20 +60,37 @@ def test_all_that_was_measured_is_told() -> None:
     assert (found.stdout.total, found.stdout.head, found.stdout.tail, found.stdout.note) == (30, 10, 25, "disk full")
 
 
+@pytest.mark.parametrize(
+    ("max_rss", "used", "cpu", "memory"),
+    [
+        (4096, Use(8192, 9.0), 9.0, 8192),
+        (4096, Use(1, 1.0), 3.5, 4096),
+        (None, Use(1, 1.0), 3.5, 1),
+        (None, Use(), 3.5, 0),
+    ],
+)
+def test_the_larger_of_what_the_kernel_counted_and_what_was_seen_counts(
+    max_rss: int | None, used: Use, cpu: float, memory: int
+) -> None:
+    found = outcome.ended(replace(GOOD, max_rss=max_rss), STAGED, Uploaded(), used, halted=False)
+
+    assert (found.cpu_seconds, found.peak_memory) == (cpu, memory)
+
+
 def test_a_failed_upload_fails_what_ran_well() -> None:
-    found = outcome.ended(GOOD, STAGED, Uploaded(problem="no room there"), halted=False)
+    found = outcome.ended(GOOD, STAGED, Uploaded(problem="no room there"), Use(), halted=False)
 
     assert (found.status, found.class_, found.exit_code, found.reason) == ("failed", "upload", 0, "no room there")
 
 
 def test_a_failed_upload_does_not_hide_why_the_command_failed() -> None:
-    found = outcome.ended(replace(GOOD, code=3), STAGED, Uploaded(problem="no room there"), halted=False)
+    found = outcome.ended(replace(GOOD, code=3), STAGED, Uploaded(problem="no room there"), Use(), halted=False)
 
     assert (found.class_, found.exit_code, found.reason) == ("exit", 3, "exit code 3; no room there")
 
 
 def test_a_lost_command_tells_what_could_not_be_ended() -> None:
-    found = outcome.lost(orders.Lost("1.1", 10.0, "pid 77"), STAGED)
+    found = outcome.lost(orders.Lost("1.1", 10.0, "pid 77"), STAGED, Use(8192, 1.5))
 
     assert (found.status, found.class_, found.bytes_in) == ("failed", "lost", 100)
     assert "pid 77" in found.reason

@@ -1,0 +1,209 @@
+"""What running attempts use, looked at now and then: the peak of a whole tree of processes at one moment.
+
+The kernel tells a keeper only what its largest process had, and nothing of what was never waited for. One look at
+/proc serves all attempts. It is taken by a thread of the crew: the kernel may make whoever asks for shared memory
+wait for a process that hangs.
+"""
+
+import math
+import os
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from scitq.node.say import say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scitq.node.crew import Crew
+
+YOUNG = 60.0  # seconds in which an attempt is sampled OFTEN
+OFTEN = 1.0  # seconds
+SELDOM = 10.0
+SHARE = 0.01  # of a core that looking may take: where it is slow it is done less often
+TROUBLE = 60.0  # seconds without a look after one that failed
+FAR_APART = 1.1  # the sum of a tree to its largest process, from which on pages that they share are looked into
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Root(NamedTuple):
+    """The first process of an attempt: `ticks` bound its start, in clock ticks since boot."""
+
+    pid: int
+    ticks: tuple[int, int]
+
+
+class Use(NamedTuple):
+    """Bytes of memory that a tree had at one moment, processor seconds that it had taken."""
+
+    memory: int = 0
+    cpu: float = 0.0
+
+
+class Process(NamedTuple):
+    """A line of /proc/PID/stat: `cpu` in clock ticks, that of children waited for included; sizes in bytes."""
+
+    pid: int
+    parent: int
+    session: int
+    cpu: int
+    start: int
+    size: int  # of its addresses
+    memory: int
+
+    def borrows(self, parent: "Process | None", now: int) -> bool:
+        """Whether it seems to be forked just now, `now` in ticks: its memory is its parent's.
+
+        The kernel counts what vfork lends for both, and cannot tell that it is the same.
+        """
+        if parent is None or now > self.start + _TICKS or self.size != parent.size:
+            return False
+        return abs(self.memory - parent.memory) < parent.memory / 64
+
+
+class Sampler:
+    """`begin` and `end` bound an attempt, `tick` looks when it is `due`; nothing is due while nothing runs."""
+
+    def __init__(self, crew: "Crew") -> None:
+        self.due = math.inf  # by monotonic clock
+        self._crew = crew
+        self._roots: dict[str, Root] = {}
+        self._peaks: dict[str, Use] = {}
+        self._begun: dict[str, float] = {}
+        self._next: dict[str, float] = {}
+        self._rest_until = -math.inf
+        self._looking = False
+
+    def begin(self, name: str, root: Root, now: float) -> None:
+        """It runs, or is found running."""
+        self._roots[name] = root
+        self._peaks[name] = Use()
+        self._begun[name] = now
+        self._next[name] = now + OFTEN
+        if not self._looking:
+            self.due = min(self.due, max(now + OFTEN, self._rest_until))
+
+    def end(self, name: str) -> Use:
+        """The most that was seen of it, which is forgotten."""
+        self._roots.pop(name, None)
+        self._begun.pop(name, None)
+        self._next.pop(name, None)
+        if not self._roots:
+            self.due = math.inf
+        return self._peaks.pop(name, Use())
+
+    def tick(self, now: float) -> None:
+        """Have those looked at whose time has come, and those who would be next by themselves."""
+        if now < self.due:
+            return
+        chosen = {}
+        if min(self._next.values()) <= now:
+            for name, begun in self._begun.items():
+                every = OFTEN if now < begun + YOUNG else SELDOM
+                if self._next[name] <= now + every / 2:
+                    self._next[name] = now + every
+                    chosen[name] = (self._roots[name], self._peaks[name].memory)
+        if chosen:
+            self._looking = True
+            self.due = math.inf
+            self._crew.do("sampling", lambda: _timed_look(chosen), self._looked)
+        else:
+            self.due = min(self._next.values())
+
+    def _looked(self, result: object) -> None:
+        self._looking = False
+        now = time.monotonic()
+        if isinstance(result, tuple):
+            used, seconds = result
+            self._rest_until = now + seconds / SHARE
+            for name, use in used.items():
+                if name in self._peaks:  # else it has ended meanwhile
+                    self._peaks[name] = Use(*map(max, self._peaks[name], use))
+        else:
+            say(f"what tasks use cannot be sampled now: {result}")
+            self._rest_until = now + TROUBLE
+        self.due = max(min(self._next.values(), default=math.inf), self._rest_until)
+
+
+def look(roots: "Mapping[str, tuple[Root, int]]") -> dict[str, Use]:
+    """What the trees of these attempts use now; of each the root, and the peak so far in bytes.
+
+    A tree is all that its keeper has below it. It is left out when its root is gone, and so is whoever else may have
+    got its number.
+    """
+    now = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
+    known = processes()
+    children: defaultdict[int, list[Process]] = defaultdict(list)
+    for process in known.values():
+        children[process.parent].append(process)
+    found = {}
+    for name, (root, peak) in roots.items():
+        first = known.get(root.pid)
+        if first is None or not root.ticks[0] <= first.start <= root.ticks[1] or first.parent != first.session:
+            continue  # a keeper leads the session of what it starts: any other parent is not the keeper, but gone
+        tree = list(children[first.parent])
+        for process in tree:
+            tree += children[process.pid]  # the list grows while it is walked
+        own = [process for process in tree if not process.borrows(known.get(process.parent), now)]
+        found[name] = Use(_memory(own, peak), sum(process.cpu for process in tree) / _TICKS)
+    return found
+
+
+def processes() -> dict[int, Process]:
+    """All that run on this machine, as far as this user may see them."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and (line := _read(f"/proc/{name}/stat")):
+            fields = line[line.rindex(b")") + 2 :].split()  # the name before may hold anything
+            found[int(name)] = Process(
+                pid=int(name),
+                parent=int(fields[1]),
+                session=int(fields[3]),
+                cpu=sum(map(int, fields[11:15])),
+                start=int(fields[19]),
+                size=int(fields[20]),
+                memory=int(fields[21]) * _PAGE,
+            )
+    return found
+
+
+def _memory(tree: list[Process], peak: int) -> int:
+    """Bytes that a tree holds: between its largest process and their sum, which counts shared pages for each.
+
+    Where these are far apart the kernel is asked for shares, which costs time by the gigabyte: not below `peak`.
+    """
+    total = sum(process.memory for process in tree)
+    largest = max((process.memory for process in tree), default=0)
+    if total <= max(peak, largest * FAR_APART):
+        return total
+    return sum(_share(process) for process in tree)
+
+
+def _share(process: Process) -> int:
+    """The memory of a process, each page divided by how many processes have it; whole where it may not be seen."""
+    for line in _read(f"/proc/{process.pid}/smaps_rollup").splitlines():
+        if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * 1024
+    return process.memory
+
+
+def _timed_look(roots: "Mapping[str, tuple[Root, int]]") -> tuple[dict[str, Use], float]:
+    begin = time.thread_time()
+    return look(roots), time.thread_time() - begin
+
+
+def _read(path: str) -> bytes:
+    """The first bytes of a file of /proc, none when its process is gone or not for this user to see."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return b""
+    try:
+        return os.read(file, 4096)
+    except (ProcessLookupError, PermissionError):
+        return b""
+    finally:
+        os.close(file)
