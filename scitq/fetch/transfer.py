@@ -173,7 +173,7 @@ def _gather(storage: Storage, uri: Uri, entries: list[Entry], folder: str, room:
             raise FetchError("changed while it was read", retry=True)
     else:
         for entry in entries:
-            path = uri.path + entry.name if uri.is_folder else uri.path
+            path = uri.folder + entry.name if uri.is_folder else uri.path
             storage.download(path, entry, os.path.join(folder, entry.name), watch)
     for action in actions:
         folder = apply(action, folder, room)

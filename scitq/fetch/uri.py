@@ -26,8 +26,13 @@ class Uri(NamedTuple):
 
     @property
     def is_folder(self) -> bool:
-        """Whether it means all that is in a folder, recursively."""
-        return self.path.endswith("/")
+        """Whether it means all that is in a folder, recursively; an accession is a folder of runs' files."""
+        return self.path.endswith("/") or self.scheme == "run+fastq"
+
+    @property
+    def folder(self) -> str:
+        """The path with its final slash: what the names of the files in it are added to."""
+        return self.path if self.path.endswith("/") else self.path + "/"
 
     @property
     def name(self) -> str:
@@ -62,6 +67,9 @@ SCHEMES = {
 BACKENDS = {"file": "scitq.fetch.backends.file"}
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+
+# A run, a sample, an experiment or a study, as the archives of reads name them.
+_ACCESSION = re.compile(r"([EDS]R[RSXP][0-9]{6,}|SAM(EA?|[ND])[0-9]+|PRJ[EDN][A-Z][0-9]+)/?")
 
 _HEAD = re.compile(r"([^/|\\]*?)://", re.DOTALL)
 _BAR = re.compile(r"(\\*)\|")
@@ -123,6 +131,8 @@ def refusal(uri: Uri, role: Role) -> str | None:
             return f"an output takes no action: {one_line(uri.actions[0])}"
         if not scheme.writable:
             return f"nothing can be stored by {uri.scheme}"
+    elif uri.scheme == "run+fastq" and not _ACCESSION.fullmatch(uri.path):
+        return f"{one_line(uri.path)} is no accession of a run, experiment, sample or study (like ERR3857002)"
     elif reason := _bad_actions(uri):
         return reason
     if uri.scheme not in BACKENDS:
@@ -175,7 +185,7 @@ def _bad_options(uri: Uri, scheme: Scheme) -> str | None:
 
 def _bad_actions(uri: Uri) -> str | None:
     """The first action that is unknown, or that the name at hand, as long as it is known, does not allow."""
-    name = None if uri.is_folder or uri.scheme == "run+fastq" else uri.name
+    name = None if uri.is_folder else uri.name
     for action in uri.actions:
         shown = one_line(action)
         if action.startswith("mv:"):

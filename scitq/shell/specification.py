@@ -126,7 +126,7 @@ def _same_names(texts: Sequence[str]) -> Iterator[str]:
     names: dict[str, str] = {}
     for text in texts:
         uri = parse(text)
-        if uri.is_folder or uri.actions or uri.scheme == "run+fastq":
+        if uri.is_folder or uri.actions:
             continue
         if other := names.get(uri.name):
             yield f"-i {text}: its name is that of {other}, and both would be $INPUT/{uri.name}"

@@ -53,6 +53,12 @@ def test_only_a_trailing_slash_means_a_folder() -> None:
     assert not parse("s3://b/f").is_folder
 
 
+@pytest.mark.parametrize("text", ["run+fastq://ERR000001", "run+fastq@sra://ERR000001/|gunzip"])
+def test_an_accession_is_a_folder_with_or_without_a_slash(text: str) -> None:
+    assert parse(text).is_folder
+    assert parse(text).folder == "ERR000001/"
+
+
 @pytest.mark.parametrize("text", ["a||gunzip", "a|", "s3@://b/x", "s3@a@://b/x", "://x", "a\0b"])
 def test_what_cannot_be_read_is_one_line_that_names_it(text: str) -> None:
     with pytest.raises(UriError) as caught:
@@ -84,7 +90,9 @@ def test_what_cannot_be_read_is_one_line_that_names_it(text: str) -> None:
         ("data/x", "input", "relative path"),
         ("out/", "output", "relative path"),
         ("s3://b/x", "input", "not built yet: scheme s3"),
-        ("run+fastq://ERR1", "input", "not built yet: scheme run+fastq"),
+        ("run+fastq://ERR1", "input", "ERR1 is no accession"),
+        ("run+fastq://ERR000001/ERR000001_1.fastq.gz", "input", "is no accession"),
+        ("run+fastq://err000001", "input", "is no accession"),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(text: str, role: str, reason: str) -> None:
