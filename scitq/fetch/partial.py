@@ -1,0 +1,220 @@
+"""A file that is not whole yet, kept beside its final name so that whoever comes next goes on from there."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import Self
+
+from scitq.fetch.spans import Span, Spans
+from scitq.fetch.storage import FetchError
+
+PREFIX = ".fetch-"  # no file of this name is finished
+
+_SAVE_S = 5.0  # between two looks at the disk: what is lost with the machine, never with the process alone
+_RESERVED = 64 << 20  # bytes; smaller files are not worth asking for the room first
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Partial:
+    """A context manager; left without `finish`, it keeps what came for the next one of the same version.
+
+    Its methods may be called by several threads; `fd` is to be written by pwrite, and then told by `wrote`.
+    """
+
+    def __init__(self, target: str, version: str, size: int) -> None:
+        """`version` of the source: anything kept of another one is thrown away, "" always; `size` -1: not known.
+
+        Makes missing folders. Raises OSError, and FetchError when another process or thread is at the same file,
+        or when the disk has no room for it.
+        """
+        self.size = size
+        self._target = target
+        self._version = version
+        folder, name = os.path.split(target)
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        self._path = os.path.join(folder, f"{PREFIX}{digest}")
+        self._sidecar = f"{self._path}.json"
+        self._spans = Spans()
+        self._guard = threading.Lock()
+        self._saver: threading.Thread | None = None
+        self._failure: OSError | None = None
+        self._saved = False
+        self._done = False
+        self.fd = _locked(self._path)
+        try:
+            self._remember()
+            _reserve(self.fd, size)
+        except BaseException:
+            if not self._spans.end:
+                os.unlink(self._path)
+            os.close(self.fd)
+            raise
+        self._save_at = time.monotonic() + _SAVE_S
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            if self._saver is not None:
+                self._saver.join()
+            if not self._done:
+                self._keep()
+        finally:
+            os.close(self.fd)
+
+    def here(self) -> list[Span]:
+        """The ranges that have come, in order."""
+        with self._guard:
+            return self._spans.all()
+
+    def missing(self, block: int) -> list[Span]:
+        """The ranges that have not, each at most `block` bytes; for an unknown size one, without an end: (0, -1)."""
+        with self._guard:
+            return [(0, -1)] if self.size < 0 else self._spans.missing(self.size, block)
+
+    def wrote(self, begin: int, end: int) -> None:
+        """Take in that these bytes are in the file. Raises OSError when the disk failed since the last call."""
+        with self._guard:
+            self._spans.add(begin, end)
+            if self._failure is not None:
+                raise self._failure
+            now = time.monotonic()
+            if now < self._save_at or not self._version or (self._saver is not None and self._saver.is_alive()):
+                return
+            self._save_at = now + _SAVE_S
+            # In a thread of its own: a slow disk must not hold up the connection.
+            self._saver = threading.Thread(target=self._save_aside, daemon=True)
+            self._saver.start()
+
+    def finish(self, modified: float | None = None) -> None:
+        """Give the file its final name, in the place of what has it, and the time of its source (seconds since 1970).
+
+        What took long enough to be kept meanwhile is on disk before it has that name. Raises OSError.
+        """
+        if self._saver is not None:
+            self._saver.join()
+        if self._failure is not None:
+            raise self._failure
+        size = self._spans.front
+        if self.size not in (-1, size) or size != self._spans.end:
+            raise FetchError(f"{size} bytes of {self.size}", retry=True)
+        os.ftruncate(self.fd, size)
+        if modified is not None:
+            os.utime(self.fd, (modified, modified))
+        if self._saved:
+            os.fdatasync(self.fd)
+        os.rename(self._path, self._target)
+        self._done = True
+        if self._saved:
+            os.unlink(self._sidecar)
+
+    def discard(self) -> None:
+        """Throw away what came: it is not what it should be."""
+        if self._saver is not None:
+            self._saver.join()
+        self._begin_anew()
+        os.unlink(self._path)
+        self._done = True
+
+    def _remember(self) -> None:
+        """Take up what the sidecar tells, if it is of this version and nothing speaks against it."""
+        try:
+            with open(self._sidecar, "rb") as stream:
+                content = stream.read()
+        except FileNotFoundError:
+            os.ftruncate(self.fd, 0)
+            return
+        self._saved = True
+        with suppress(ValueError, TypeError, KeyError):
+            told = json.loads(content)
+            spans = Spans()
+            for begin, end in told["here"]:
+                if not 0 <= begin < end:
+                    raise ValueError(begin, end)
+                spans.add(begin, end)
+            whole = spans.end <= min(os.fstat(self.fd).st_size, self.size)
+            if self._version and whole and (told["version"], told["size"]) == (self._version, self.size):
+                self._spans = spans
+                return
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        # The sidecar first, and for good: it would vouch for bytes of another version.
+        if self._saved:
+            os.unlink(self._sidecar)
+            folder = os.open(os.path.dirname(self._sidecar) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        self._saved = False
+        self._spans = Spans()
+        os.ftruncate(self.fd, 0)
+
+    def _keep(self) -> None:
+        if self._version and self.size >= 0 and self._spans.end and self._failure is None:
+            with suppress(OSError):  # what was told before holds; why the transfer ends is the better story
+                self._save()
+        elif not self._saved:
+            os.unlink(self._path)
+
+    def _save_aside(self) -> None:
+        try:
+            self._save()
+        except OSError as error:
+            self._failure = error
+
+    def _save(self) -> None:
+        """Tell what is here, once it is on disk; a reader sees the old sidecar or the new one, whole."""
+        here = self.here()
+        os.fdatasync(self.fd)
+        new = f"{self._sidecar}.new"
+        with open(new, "w", encoding="utf-8") as stream:
+            json.dump({"version": self._version, "size": self.size, "here": here}, stream)
+            stream.flush()
+            os.fdatasync(stream.fileno())
+        os.rename(new, self._sidecar)
+        self._saved = True
+
+
+def _locked(path: str) -> int:
+    """A descriptor of the file of this name, made when it is not there, that nobody else has."""
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            here, named = os.fstat(fd), os.stat(path, follow_symlinks=False)
+            if (here.st_dev, here.st_ino) == (named.st_dev, named.st_ino):
+                return fd
+        except FileNotFoundError:
+            pass  # whoever had it has just finished
+        except BlockingIOError:
+            os.close(fd)
+            raise FetchError("another process is fetching the same file to the same place", retry=True) from None
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _reserve(fd: int, size: int) -> None:
+    """Take the room on the disk, so that a lack of it shows now and not in hours."""
+    if size < _RESERVED:
+        return
+    import ctypes
+
+    # Not os.posix_fallocate: where the file system cannot (NFS before 4.2), it writes to every block.
+    libc = ctypes.CDLL(None, use_errno=True)
+    failed = libc.fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size))
+    number = ctypes.get_errno() if failed else 0
+    status = os.fstatvfs(fd)
+    free = status.f_bavail * status.f_frsize + os.fstat(fd).st_blocks * 512
+    if number in _NO_ROOM or (number and free < size):
+        raise FetchError(f"no room on the disk: {size} bytes are needed, {free} are free", retry=False)
