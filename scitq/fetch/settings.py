@@ -13,6 +13,9 @@ The file is `$SCITQ_FETCH_CONFIG`, or `fetch.toml` in `$XDG_CONFIG_HOME/scitq`:
     profile = "work"
     [ena]
     url = "https://www.ebi.ac.uk/ena/portal/api"
+    files = "https:// ftp://"     # put before the paths that ENA tells, in order: itself, or a mirror
+    [aspera]
+    key = "/home/ada/.aspera/key.pem"
     [limits]
     parallel = 8
 
@@ -28,6 +31,7 @@ from typing import Any, NamedTuple
 from scitq.fetch.storage import FetchError, Refused, why
 
 ENA_URL = "https://www.ebi.ac.uk/ena/portal/api"
+ENA_FILES = ("https://", "ftp://")
 SRA_URL = "https://sra-pub-run-odp.s3.amazonaws.com/sra"
 
 
@@ -66,7 +70,9 @@ class Settings(NamedTuple):
     s3: S3Account = S3Account()
     azure: AzureAccount = AzureAccount()
     ena_url: str = ENA_URL  # of the portal API, without a final slash
+    ena_files: tuple[str, ...] = ENA_FILES  # what is put before the paths that ENA tells, in the order of trying
     sra_url: str = SRA_URL  # public runs are URL/ACCESSION/ACCESSION
+    aspera_key: str = ""  # a file; empty: where Aspera's own installers put one
     parallel: int = 8  # files at once
     connections: int = 4  # for one large file
     tries: int = 5  # for one file
@@ -78,7 +84,14 @@ class Settings(NamedTuple):
 _KINDS: dict[str, type[Account]] = {"s3": S3Account, "azure": AzureAccount}
 _SECRET = {"secret_key", "session_token", "key", "sas", "connection_string"}
 _LIMITS = ("parallel", "connections", "tries", "stall_s", "rate", "unpack_limit")
-_URLS = {"ena": "SCITQ_ENA_URL", "sra": "SCITQ_SRA_URL"}
+# table and key -> the field, and the variable that stands above the file
+_TEXTS = {
+    ("ena", "url"): ("ena_url", "SCITQ_ENA_URL"),
+    ("ena", "files"): ("ena_files", "SCITQ_ENA_FILES"),
+    ("sra", "url"): ("sra_url", "SCITQ_SRA_URL"),
+    ("aspera", "key"): ("aspera_key", "SCITQ_ASPERA_KEY"),
+}
+_TABLES = ("accounts", *_KINDS, *dict.fromkeys(table for table, _ in _TEXTS), "limits")
 
 
 @cache
@@ -94,8 +107,8 @@ def read(environ: Mapping[str, str]) -> Settings:
     fields: dict[str, Any] = {}
     for table, content in found.items():
         at = f"{path}: {table}"
-        if table not in ("accounts", "limits", *_KINDS, *_URLS):
-            raise FetchError(f"{at}: unknown table (known: accounts s3 azure ena sra limits)", retry=False)
+        if table not in _TABLES:
+            raise FetchError(f"{at}: unknown table (known: {' '.join(_TABLES)})", retry=False)
         if not isinstance(content, dict):
             raise FetchError(f"{at}: must be a table: [{table}]", retry=False)
         if table == "accounts":
@@ -106,12 +119,14 @@ def read(environ: Mapping[str, str]) -> Settings:
             fields[table] = _filled(at, _KINDS[table], content)
         else:
             for key, value in content.items():
-                if key != "url":
-                    raise FetchError(f"{at}.{key}: unknown key (known: url)", retry=False)
-                fields[f"{table}_url"] = _url(f"{at}.url", value)
-    for table, variable in _URLS.items():
+                if (table, key) not in _TEXTS:
+                    known = " ".join(name for of, name in _TEXTS if of == table)
+                    raise FetchError(f"{at}.{key}: unknown key (known: {known})", retry=False)
+                field = _TEXTS[table, key][0]
+                fields[field] = _text(f"{at}.{key}", field, value)
+    for field, variable in _TEXTS.values():
         if value := environ.get(variable):
-            fields[f"{table}_url"] = _url(variable, value)
+            fields[field] = _text(variable, field, value)
     return Settings(**fields)
 
 
@@ -174,6 +189,19 @@ def _limit(at: str, key: str, value: Any) -> int | float:
         kind = "number" if len(fitting) > 1 else "whole number"
         raise FetchError(f"{at}.{key}: must be a {kind} above 0", retry=False)
     return value
+
+
+def _text(at: str, field: str, value: Any) -> str | tuple[str, ...]:
+    if field == "ena_files":
+        prefixes = tuple(value.split()) if isinstance(value, str) else ()
+        if not prefixes or not all(one.startswith(("https://", "http://", "ftp://")) for one in prefixes):
+            raise FetchError(f"{at}: must be addresses that begin with https://, http:// or ftp://", retry=False)
+        return prefixes
+    if field == "aspera_key":
+        if not isinstance(value, str) or not os.path.isabs(value):
+            raise FetchError(f"{at}: must be the absolute path of a file", retry=False)
+        return value
+    return _url(at, value)
 
 
 def _url(at: str, value: Any) -> str:

@@ -41,6 +41,9 @@ def test_all_that_a_file_may_say(file: Path) -> None:
         connection_string = "AccountName=x"
         [ena]
         url = "http://ena.lab/api/"
+        files = "https://mirror.lab/ena/ ftp://"
+        [aspera]
+        key = "/keys/one.pem"
         [sra]
         url = "http://sra.lab"
         [limits]
@@ -60,6 +63,8 @@ def test_all_that_a_file_may_say(file: Path) -> None:
         s3=S3Account(profile="lab"),
         azure=AzureAccount(connection_string="AccountName=x"),
         ena_url="http://ena.lab/api",
+        ena_files=("https://mirror.lab/ena/", "ftp://"),
+        aspera_key="/keys/one.pem",
         sra_url="http://other",
         parallel=2,
         connections=3,
@@ -74,7 +79,7 @@ def test_all_that_a_file_may_say(file: Path) -> None:
     ("text", "where"),
     [
         ("[limits", "not TOML"),
-        ("[lmits]", "lmits: unknown table (known: accounts s3 azure ena sra limits)"),
+        ("[lmits]", "lmits: unknown table (known: accounts s3 azure ena sra aspera limits)"),
         ("s3 = 1", "s3: must be a table"),
         ("[limits]\nparallel = 0", "limits.parallel: must be a whole number above 0"),
         ("[limits]\nparallel = true", "limits.parallel: must be a whole number above 0"),
@@ -89,7 +94,9 @@ def test_all_that_a_file_may_say(file: Path) -> None:
         ("[s3]\nendpoint = 'minio:9000'", "s3.endpoint: must begin with http:// or https://"),
         ("[s3]\naccess_key = 'a'", "s3.secret_key: missing beside access_key"),
         ("[ena]\nurl = 'ftp://x'", "ena.url: must begin with http:// or https://"),
-        ("[ena]\nurls = 'http://x'", "ena.urls: unknown key"),
+        ("[ena]\nurls = 'http://x'", "ena.urls: unknown key (known: url files)"),
+        ("[ena]\nfiles = 'mirror.lab'", "ena.files: must be addresses that begin with https://, http:// or ftp://"),
+        ("[aspera]\nkey = 'key.pem'", "aspera.key: must be the absolute path of a file"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line_with_file_and_key(file: Path, text: str, where: str) -> None:
