@@ -18,3 +18,5 @@ try:
 except ScitqError as problem:
     print(f"scitq broker: {problem}", file=sys.stderr)
     sys.exit(problem.exit_code)
+except OSError as problem:
+    sys.exit(f"scitq broker: {problem}")

@@ -56,7 +56,12 @@ def run(
 @contextlib.contextmanager
 def state_lock(state: Path) -> Iterator[None]:
     """Hold the state alone; Conflict when another broker has it. The file tells its pid."""
-    fd = os.open(state / "broker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fd = os.open(state / "broker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as problem:
+        raise UsageError(
+            f"{state} cannot be written ({problem.strerror}): see to its disk, or give another with --state DIR"
+        ) from None
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

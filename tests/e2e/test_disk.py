@@ -5,6 +5,8 @@ import os
 import random
 import shutil
 import subprocess
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,10 +21,10 @@ from scitq.broker.frames import FRAME_BYTES
 from scitq.client import Client
 from scitq.errors import Unavailable
 from tests.e2e.faulty import CHANGES, SHORT, FaultyDisk, faulty_disk
-from tests.integration.mesh import BrokerProcess, Raw, until
+from tests.integration.mesh import DEADLINE, BrokerProcess, Raw, until
 from tests.integration.test_broker import ModelWorker, fill
 from tests.integration.worker import worker
-from tests.journal.kit import flip
+from tests.journal.kit import contents, flip
 
 SLOTS = 20
 
@@ -139,7 +141,7 @@ def check_durable(process: BrokerProcess, ledger: Ledger, ended: list[int]) -> N
     process.start()
     with process.client() as client:
         ledger.check(client)
-        assert {task.status for task in client.tasks(ended)} == {"succeeded"}
+        assert all(task.status == "succeeded" for task in client.tasks(ended))
 
 
 # ---------------------------------------------------------------------------- full
@@ -172,12 +174,76 @@ def test_a_disk_that_fills_under_load_takes_ends_and_heals_by_itself(tmp_path: P
         check_durable(process, ledger, [ref.task for ref in refs])
 
 
+# ---------------------------------------------------------------------------- read-only
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Mounted over itself so that nothing below can be created; what is open stays open."""
+    for options in (["--bind", str(folder)], ["-o", "remount,bind,ro"]):
+        subprocess.run(["mount", *options, str(folder)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("module", [("scitq.broker",), ("scitq", "broker")])
+@pytest.mark.parametrize("part", ["", "state", "state/journal"])
+def test_a_broker_does_not_start_where_it_may_not_write_and_says_so_in_a_line(
+    tmp_path: Path, part: str, module: tuple[str, ...]
+) -> None:
+    with small_disk(tmp_path, "160m") as small:
+        with broker_on(tmp_path, small / "state") as process:
+            with process.client() as client:
+                client.submit(["true"])
+            process.kill()
+        before = contents(small / "state" / "journal")
+        with read_only(small / part):
+            words = [sys.executable, "-m", *module, "--state", str(small / "state"), "--bind", f"ipc://{tmp_path}/s"]
+            done = subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE, check=False)
+        assert done.returncode > 0
+        (line,) = done.stderr.splitlines()
+        assert str(small / "state") in line
+        assert "Read-only file system" in line
+        assert contents(small / "state" / "journal") == before
+        process.start()
+        with process.client() as client:
+            assert len(list(client.tasks())) == 1
+        process.end()
+
+
+def test_a_state_that_turns_read_only_below_a_broker_is_said_and_heals(tmp_path: Path) -> None:
+    """The journal's open segment can still be written, its next one cannot be made."""
+    with small_disk(tmp_path, "400m") as small, broker_on(tmp_path, small / "state") as process:
+        with process.client() as client:
+            ledger, enough = Ledger(client), threading.Event()
+
+            def submit_until_enough() -> None:
+                while not enough.is_set():
+                    ledger.submit(size=500_000)
+
+            load = threading.Thread(target=submit_until_enough)
+            with read_only(small / "state"), Raw(process.address) as stranger:
+                load.start()
+                until(lambda: "Read-only file system" in status_now(stranger), "the broker says so")
+                before = len(ledger.taken)
+            until(lambda: len(ledger.taken) > before, "what waited is taken")
+            enough.set()
+            load.join(DEADLINE)
+            assert ledger.submit()
+        check_durable(process, ledger, [])
+
+
 # ---------------------------------------------------------------------------- refused by the disk
 
 
 @pytest.mark.parametrize("how", ["EIO", "EROFS"])
 def test_a_disk_that_refuses_everything_is_said_and_heals(tmp_path: Path, disk: FaultyDisk, how: str) -> None:
-    """EROFS is what a file system says that the kernel has turned read-only below its open files."""
+    """EROFS is what a file system says that the kernel has turned read-only below its open files.
+
+    `mount -o remount,ro` cannot do that to a running broker: it is refused (EBUSY) while a file is open for writing.
+    """
     with broker_on(tmp_path, disk.mount / "state") as process:
         with process.client() as client, ModelWorker(process.address) as hand:
             ledger = Ledger(client)
