@@ -8,10 +8,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import alone, crowd, held, machine, report, throughput, worker
+from benchmarks import alone, crowd, held, machine, report, sleepers, throughput, worker
 from benchmarks.figures import FULL, SHORT, Row
 
-PARTS = {"throughput": throughput, "worker": worker, "alone": alone, "held": held, "crowd": crowd}
+PARTS = {
+    "throughput": throughput,
+    "worker": worker,
+    "sleepers": sleepers,
+    "alone": alone,
+    "held": held,
+    "crowd": crowd,
+}
 
 
 def main() -> int:

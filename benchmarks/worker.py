@@ -1,4 +1,4 @@
-"""A real worker: what it takes while tasks sleep, what a flood of output does, and the command line."""
+"""A real worker: how soon it is done, what a flood of output does, and the command line."""
 
 import subprocess
 import sys
@@ -12,7 +12,6 @@ from benchmarks.figures import Figure, Row, Size, median, spread
 from benchmarks.mesh import Mesh
 from scitq.client import Client
 
-SLEEPERS = 32
 FLOODS = 20
 FLOOD_MIB = 30
 FLOOD_PROGRAM = """
@@ -33,7 +32,6 @@ def rows(size: Size) -> Iterator[Row]:
     yield _latency(size)
     yield _launch(size)
     yield _floods(size)
-    yield _sleepers(size)
 
 
 def _latency(size: Size) -> Row:
@@ -96,23 +94,4 @@ def _floods(size: Size) -> Row:
         f"{seconds} s, everything kept (`--log-limit none`); one other task took {idle:.1f} ms idle,"
         f" {median(loaded):.1f} ms median of {len(loaded)} under load; {cpu:.0f} s of processor for"
         " agent, keepers and broker",
-    )
-
-
-def _sleepers(size: Size) -> Row:
-    with tempfile.TemporaryDirectory() as folder, Mesh(Path(folder), SLEEPERS) as mesh, mesh.client() as client:
-        tasks = client.submit_many([{"command": ["sleep", "600"]}] * SLEEPERS)
-        while sum(task.status == "running" for task in client.tasks(tasks)) < SLEEPERS:
-            time.sleep(0.05)
-        pids = mesh.pids()
-        begin, before = time.monotonic(), [cpu_seconds(pid) for pid in pids]
-        time.sleep(size.sleep_seconds)
-        seconds = time.monotonic() - begin
-        shares = [100 * (cpu_seconds(pid) - was) / seconds for pid, was in zip(pids, before, strict=True)]
-        client.cancel(tasks)
-        client.wait(tasks)
-    return Row(
-        f"{SLEEPERS} slots of `sleep 600`, beat 5 s: agent + keepers + broker, mean of {size.sleep_seconds:g} s",
-        (Figure(sum(shares), 3, 1, "% of a core"),),
-        f"broker {shares[0]:.2f} %, agent {shares[1]:.2f} %, {len(shares) - 2} keepers {sum(shares[2:]):.2f} %",
     )
