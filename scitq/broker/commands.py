@@ -54,7 +54,9 @@ class Gone(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """Place what can be placed."""
+    """Place what can be placed, but not with workers that have not read what they were handed."""
+
+    slow: frozenset[int] = frozenset()
 
 
 class DropParts(NamedTuple):

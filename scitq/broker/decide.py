@@ -15,11 +15,14 @@ from scitq.broker.explain import explain_batch, explain_task
 from scitq.broker.rules import access, batches, orders, reads, reports, submit, workers
 from scitq.broker.state import State
 from scitq.errors import Refused, ScitqError, WrongVersion
+from scitq.model import MIB
 
 _USER = frozenset({"admin", "user"})
 _ALL = frozenset({"admin", "user", "worker", "deployer"})
 _ADMIN = frozenset({"admin"})
 _OPERATOR = frozenset({"admin", "deployer"})
+
+ASSIGN_BYTES = 2 * MIB  # of specifications handed over in one round, or one alone that is larger
 
 Rule = Callable[[State, Peer, Any, float, Decision], None]
 
@@ -32,8 +35,8 @@ def decide(state: State, command: Command, now: float) -> Decision:
             _ask(state, peer, message, now, decision)
         case Reported():
             reports.report(state, command, now, decision)
-        case Schedule():
-            _schedule(state, decision)
+        case Schedule(slow):
+            _schedule(state, slow, decision)
         case Silent(worker):
             workers.silent(state, worker, now, decision)
         case Gone(worker):
@@ -64,33 +67,24 @@ def _tag(message: wire.Request) -> str:
     return str(message.__struct_config__.tag)
 
 
-def _schedule(state: State, decision: Decision) -> None:
-    placed = schedule.place(state)
+def _schedule(state: State, slow: frozenset[int], decision: Decision) -> None:
+    placed = schedule.place(state, slow)
+    given = 0
     for number, tasks in placed.items():
-        decision.fact(events.Assigned(number, tuple(tasks)))
-        assignments = []
+        assignments: list[wire.Assignment] = []
         for task in tasks:
+            packed = state.tasks.packed(task)
+            if given and given + len(packed) > ASSIGN_BYTES:
+                break  # the rest is for the next round, when other peers were served
+            given += len(packed)
             slot = state.tasks.slot(task)
             attempt = 1 + (slot.attempt if slot is not None and not isinstance(slot, bytes) else 0)
-            packed = Raw(state.tasks.packed(task))
-            assignments.append(wire.Assignment(wire.Ref(task, attempt, state.epoch), packed))
-        for part in _within_bound(assignments):
-            decision.send(number, wire.Assign(tasks=tuple(part)))
-    for tasks in schedule.take_back(state, placed).values():
+            assignments.append(wire.Assignment(wire.Ref(task, attempt, state.epoch), Raw(packed)))
+        if assignments:
+            decision.fact(events.Assigned(number, tuple(tasks[: len(assignments)])))
+            decision.send(number, wire.Assign(tasks=tuple(assignments)))
+    for tasks in schedule.take_back(state, placed, slow).values():
         orders.ask_back(state, tasks, "requeue", None, decision)
-
-
-def _within_bound(assignments: list[wire.Assignment]) -> list[list[wire.Assignment]]:
-    parts: list[list[wire.Assignment]] = [[]]
-    size = 0
-    for assignment in assignments:
-        length = len(bytes(assignment.spec)) + 64
-        if size + length > wire.MESSAGE_LIMIT // 2 and parts[-1]:
-            parts.append([])
-            size = 0
-        parts[-1].append(assignment)
-        size += length
-    return parts
 
 
 # ---------------------------------------------------------------------------- rules with another signature

@@ -10,12 +10,16 @@ from scitq import wire
 from scitq.broker.access import ServerKeys
 from scitq.broker.commands import Peer
 from scitq.broker.peers import Peers
+from scitq.broker.unread import TRACKED_FROM, To, Unread
 from scitq.config import make_private
 from scitq.errors import BadMessage, Refused, ScitqError, Unavailable
-from scitq.model import Access
+from scitq.model import MIB, Access
 from scitq.wire import MESSAGE_LIMIT
 
 QUEUED_MESSAGES = 1_000  # per connection, in libzmq; past that it is taken for dead
+PUSH_LIMIT = 4 * MIB  # unread by one connection: past that nothing is pushed, and no task handed over, to it
+UNREAD_LIMIT = 16 * MIB  # past that its requests are refused; past twice that it is dropped
+_UNREAD = f"more than {UNREAD_LIMIT // MIB} MiB of answers lie unread for this connection: read them, then ask again"
 HEARTBEAT_MS = 5_000
 SILENT_MS = 20_000
 
@@ -28,6 +32,13 @@ class Arrival(NamedTuple):
     message: wire.Request | None
     problem: ScitqError | None
     request: int | None  # the id of the request, if it could be read
+
+
+class Parcel(NamedTuple):
+    """A message on its way out."""
+
+    to: To
+    frame: bytes
 
 
 class Door:
@@ -43,9 +54,11 @@ class Door:
     ) -> None:
         self._access = access
         self._peers = peers
+        self.unread = Unread()
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 500
         self.socket.router_mandatory = True
+        self.socket.copy_threshold = TRACKED_FROM
         self.socket.maxmsgsize = MESSAGE_LIMIT
         self.socket.sndhwm = self.socket.rcvhwm = QUEUED_MESSAGES
         self.socket.heartbeat_ivl = HEARTBEAT_MS
@@ -95,6 +108,8 @@ class Door:
             return Arrival(route, None, None, Refused("this key is not accepted any more"), request)
         if self._peers.get(route) is None and not isinstance(message, wire.Hello):
             return Arrival(route, peer, None, BadMessage("the first message is `hello`"), request)
+        if request is not None and self.unread.of(route) > UNREAD_LIMIT and not isinstance(message, wire.Hello):
+            return Arrival(route, peer, None, Unavailable(_UNREAD), request)
         return Arrival(route, peer, message, None, request)
 
     def _identify(self, route: bytes, frame: zmq.Frame) -> Peer | None:
@@ -111,15 +126,26 @@ class Door:
             return known
         return Peer(route, access.role, access.name)
 
-    def send(self, route: bytes, message: wire.Answer) -> bool:
-        """Send without waiting; False when the connection is gone, or so slow that its queue is full."""
+    @staticmethod
+    def pack(to: To, message: wire.Answer) -> Parcel:
+        """The message as it leaves; an error in its place when it is too large."""
         try:
-            frame = wire.encode(message)
+            return Parcel(to, wire.encode(message))
         except ScitqError as problem:
             error = {"code": problem.code, "message": f"{problem}; ask for fewer rows"}
-            frame = wire.encode(wire.Error(id=getattr(message, "id", None), error=error))
+            return Parcel(to, wire.encode(wire.Error(id=getattr(message, "id", None), error=error)))
+
+    def send(self, route: bytes, frame: bytes) -> bool:
+        """Send without waiting; False when the connection is gone, or so slow that its queue is full."""
         try:
-            self.socket.send_multipart([route, frame], zmq.NOBLOCK)
+            if len(frame) < TRACKED_FROM:
+                self.socket.send_multipart((route, frame), zmq.NOBLOCK)
+                return True
+            if self.unread.of(route) > 2 * UNREAD_LIMIT:
+                return False
+            self.socket.send(route, zmq.SNDMORE | zmq.NOBLOCK)
+            tracker = self.socket.send(frame, zmq.NOBLOCK, copy=False, track=True)
         except zmq.ZMQError:
             return False
+        self.unread.lend(route, tracker, len(frame))
         return True

@@ -38,7 +38,7 @@ from scitq.broker.commands import (
 )
 from scitq.broker.compaction_child import Compactor
 from scitq.broker.decide import decide
-from scitq.broker.door import Arrival, Door
+from scitq.broker.door import PUSH_LIMIT, UNREAD_LIMIT, Arrival, Door, Parcel
 from scitq.broker.events import Entry
 from scitq.broker.followers import Followers
 from scitq.broker.intake import take_in
@@ -59,6 +59,7 @@ OFFLINE_BEATS = 4
 GRACE_BEATS = 10  # at least so many beats fit into the grace
 PARTS_KEPT_SECONDS = 86_400.0
 FINISH_SECONDS = 5.0
+SLOW_MS = 20  # between looks at whether a slow connection takes more: nothing tells
 
 
 class Settings(NamedTuple):
@@ -87,10 +88,11 @@ class Broker:
         self._door = Door(self._context, settings.bind, keys, state.keys, self._peers)
         self._clock = OwnClock(time.monotonic())
         self._waits = Waits()
-        self._followers = Followers(state, store)
+        self._followers = Followers(state, store, self._takes_more)
         self._entries: list[Entry] = []
-        self._held: list[Send] = []
+        self._held: list[Parcel] = []
         self._dirty = True
+        self._slow: frozenset[int] = frozenset()  # workers that have not read what they were handed
         self._stopping = False
         self._next_tick = 0.0
         self._started_at = time.time()
@@ -136,7 +138,10 @@ class Broker:
         """Milliseconds to sleep when nothing comes."""
         if self._door.waiting or (self._dirty and not self._writer.trouble):
             return 0
-        return max(int((self._next_tick - time.monotonic()) * 1000) + 1, 0)
+        if self._followers.ready:
+            return 0
+        until_tick = max(int((self._next_tick - time.monotonic()) * 1000) + 1, 0)
+        return min(until_tick, SLOW_MS) if self._followers.behind or self._slow else until_tick
 
     def _finish(self) -> int:
         deadline = time.monotonic() + FINISH_SECONDS
@@ -169,9 +174,10 @@ class Broker:
             self._take(arrival)
             if time.monotonic() > until:
                 break
-        if self._dirty and not self._writer.trouble:
+        if (self._dirty or self._slow) and not self._writer.trouble:
             self._dirty = False
-            self._decide_unasked(Schedule(), "schedule")
+            self._slow = self._slow_workers()
+            self._decide_unasked(Schedule(self._slow), "schedule")
 
     def _take(self, arrival: Arrival) -> None:
         if arrival.peer is None or arrival.message is None:
@@ -204,12 +210,12 @@ class Broker:
                 self._reported(peer, message)
             case wire.Follow():
                 _only(peer, "admin", "user")
-                self._say(self._followers.follow(peer.route, message))
+                self._followers.follow(peer.route, message)
             case wire.FollowOutput():
                 _only(peer, "admin", "user")
-                self._say(self._followers.follow_output(peer.route, message))
+                self._followers.follow_output(peer.route, message)
             case wire.Credit():
-                self._say(self._followers.credit(peer.route, message))
+                self._followers.credit(peer.route, message)
             case wire.Unfollow():
                 self._followers.unfollow(peer.route, message.follow)
                 self._say([Send(peer.route, wire.Done(id=message.id))])
@@ -317,6 +323,7 @@ class Broker:
     def _settle(self) -> None:
         if len(self._waits):
             self._say(self._waits.settle(self._state, self._clock.now))
+        self._tell_followers()
 
     # ------------------------------------------------------------------------ durable, then out
 
@@ -324,50 +331,75 @@ class Broker:
         if self._writer.in_flight is not None or not self._entries:
             return
         entries, self._entries = self._entries, []
-        sends, self._held = self._held, []
+        parcels, self._held = self._held, []
         released, self._state.released = self._state.released, []
-        self._writer.write(Round(events.encode(entries), self._store.take(), entries, sends, released))
+        self._writer.write(Round(events.encode(entries), self._store.take(), entries, parcels, released))
 
     def _release(self) -> None:
         done = self._writer.durable()
         if done is None:
             return
-        self._transmit(done.sends)
+        for parcel in done.parcels:
+            self._door.unread.let_go(*parcel)
+            self._transmit(parcel)
         self._tell_followers(done.entries)
         for pointer in done.released:
             self._store.release(pointer)
         if done.released:
             self._compactor.reclaim(self._store)
 
-    def _tell_followers(self, entries: list[Entry]) -> None:
+    def _tell_followers(self, entries: list[Entry] | None = None) -> None:
         try:
-            self._say(self._followers.after(entries))
+            if entries:
+                self._followers.after(entries)
+            if self._followers.behind:
+                self._say(self._followers.tell())
         except Exception:
             log.exception("a defect of scitq: followers could not be told of a round; it is durable all the same")
 
     def _say(self, sends: list[Send]) -> None:
         """Send now, or when all that the messages may have seen is on disk."""
-        if not sends:
-            return
-        if self._entries:
-            self._held += sends
-        elif self._writer.in_flight is not None:
-            self._writer.in_flight.sends.extend(sends)
-        else:
-            self._transmit(sends)
+        for send in sends:
+            parcel = self._door.pack(*send)
+            if self._entries:
+                waiting = self._held
+            elif self._writer.in_flight is not None:
+                waiting = self._writer.in_flight.parcels
+            else:
+                self._transmit(parcel)
+                continue
+            if self._door.unread.of(parcel.to) > 2 * UNREAD_LIMIT:
+                self._drop_slow(parcel.to)
+                continue
+            self._door.unread.hold(*parcel)
+            waiting.append(parcel)
 
     def _answer_in_trouble(self, sends: list[Send]) -> None:
         """Say what tells nothing of the state: at once when the disk refuses, for nothing else gets out then."""
-        if self._writer.trouble:
-            self._transmit(sends)
-        else:
+        if not self._writer.trouble:
             self._say(sends)
+            return
+        for send in sends:
+            self._transmit(self._door.pack(*send))
 
-    def _transmit(self, sends: list[Send]) -> None:
-        for to, message in sends:
-            route = self._peers.route_of(to) if isinstance(to, int) else to
-            if route is not None and not self._door.send(route, message):
-                self._drop(route)  # it will say hello again, and ask again
+    def _transmit(self, parcel: Parcel) -> None:
+        route = self._peers.route_of(parcel.to) if isinstance(parcel.to, int) else parcel.to
+        if route is not None and not self._door.send(route, parcel.frame):
+            self._drop(route)  # it will say hello again, and ask again
+
+    def _takes_more(self, route: bytes, given: int) -> bool:
+        return self._door.unread.of(route) + given <= PUSH_LIMIT
+
+    def _slow_workers(self) -> frozenset[int]:
+        """Workers that have not read what they were handed: nothing more is handed over to them."""
+        above = list(self._door.unread.above(PUSH_LIMIT))
+        numbers = (to if isinstance(to, int) else self._peers.worker_at(to) for to in above)
+        return frozenset(number for number in numbers if number is not None)
+
+    def _drop_slow(self, to: bytes | int) -> None:
+        route = self._peers.route_of(to) if isinstance(to, int) else to
+        if route is not None:
+            self._drop(route)
 
     def _drop(self, route: bytes) -> None:
         self._followers.drop(route)

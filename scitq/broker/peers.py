@@ -74,6 +74,11 @@ class Peers:
         """Where a worker is connected."""
         return self._routes.get(worker)
 
+    def worker_at(self, route: bytes) -> int | None:
+        """The worker behind a connection."""
+        peer = self._peers.get(route)
+        return None if peer is None else peer.worker
+
     def named(self, name: str) -> list[Peer]:
         """The connections of a key's name."""
         return [peer for peer in self._peers.values() if peer.name == name]

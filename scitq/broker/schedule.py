@@ -15,8 +15,8 @@ from scitq.model import EVERY_BATCH
 MOST = 2_000  # placements of one round: the rest is for the next, after other peers were served
 
 
-def place(state: State) -> dict[int, list[int]]:
-    """Tasks for each worker number, in the order of handing over."""
+def place(state: State, slow: frozenset[int] = frozenset()) -> dict[int, list[int]]:
+    """Tasks for each worker number, in the order of handing over; none for those that are `slow` to read."""
     if not state.roomy:
         return {}
     waiting = {
@@ -24,7 +24,7 @@ def place(state: State) -> dict[int, list[int]]:
     }
     if not waiting:
         return {}
-    heap = [_rank(worker, 0) for worker in state.roomy.values()]
+    heap = [_rank(worker, 0) for worker in state.roomy.values() if worker.number not in slow]
     heapq.heapify(heap)
     placed: dict[int, list[int]] = {}
     for _ in range(MOST):
@@ -44,7 +44,7 @@ def place(state: State) -> dict[int, list[int]]:
     return placed
 
 
-def take_back(state: State, placed: dict[int, list[int]]) -> dict[int, list[int]]:
+def take_back(state: State, placed: dict[int, list[int]], slow: frozenset[int] = frozenset()) -> dict[int, list[int]]:
     """Unstarted tasks to be asked back from each worker number, for slots that are free elsewhere."""
     if not state.crowded:
         return {}
@@ -55,7 +55,7 @@ def take_back(state: State, placed: dict[int, list[int]]) -> dict[int, list[int]
     )
     for worker in state.roomy.values():
         free = worker.concurrency - len(worker.held) - on_their_way
-        if free <= 0 or worker.number in placed:
+        if free <= 0 or worker.number in placed or worker.number in slow:
             on_their_way -= min(on_their_way, max(worker.concurrency - len(worker.held), 0))
             continue
         for donor in state.crowded.values():

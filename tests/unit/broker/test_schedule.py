@@ -121,3 +121,15 @@ def test_what_will_begin_at_once_anyway_is_not_taken_back() -> None:
 def test_a_worker_that_was_just_given_tasks_takes_none_back() -> None:
     broker = crowded((1, 0))
     assert schedule.take_back(broker.state, {2: [9]}) == {}
+
+
+def test_a_worker_that_does_not_read_is_handed_nothing_and_nothing_is_asked_back_for_it() -> None:
+    broker = mesh((1, 0), (2, 0))
+    submit(broker, *plain(4))
+    assert schedule.place(broker.state, frozenset({2})) == {1: [1]}
+    full = mesh((1, 1))
+    submit(full, *plain(2))
+    full.settle()
+    full.record(events.WorkerJoined(2, "id2", "w2", "Default", 1, 0, "h", 1, 1, "v"))
+    assert schedule.take_back(full.state, {}) == {1: [2]}
+    assert schedule.take_back(full.state, {}, frozenset({2})) == {}
