@@ -3,7 +3,8 @@
 import os
 
 from scitq import __version__, wire
-from scitq.broker.followers import STREAMS, read
+from scitq.broker.followers import STREAMS
+from scitq.broker.kept import read
 from scitq.broker.logs import LogStore
 from scitq.broker.rules.reads import log_of
 from scitq.broker.state import State
@@ -15,7 +16,7 @@ def output(state: State, store: LogStore, message: wire.Output) -> wire.OutputPa
     stream = STREAMS.index(message.stream)
     attempt, kept, over = log_of(state, message.task, message.attempt, stream)
     limit = min(max(message.limit, 1), CHUNK_LIMIT * 4)
-    offset, data, gap = read(store, kept, max(message.offset, 0), limit)
+    offset, data, gap, damage = read(store, kept, max(message.offset, 0), limit)
     following = offset + len(data)
     if over and not data:
         gap = max(0, kept.total - following)
@@ -29,7 +30,7 @@ def output(state: State, store: LogStore, message: wire.Output) -> wire.OutputPa
         next=following,
         end=over and (not data or following >= kept.total),
         gap=gap,
-        note=kept.note,
+        note=damage or kept.note,
     )
 
 

@@ -13,7 +13,7 @@ from scitq.broker import events
 from scitq.broker.commands import Send
 from scitq.broker.events import Entry, Log
 from scitq.broker.follows import Key, OutputFollow, TaskFollow
-from scitq.broker.log_reader import LogsDamaged
+from scitq.broker.kept import Piece, read
 from scitq.broker.logs import LogStore
 from scitq.broker.rules.reads import change_of, is_over, log_of
 from scitq.broker.state import State
@@ -150,8 +150,8 @@ class Followers:
                 if over or follow.offsets[stream] < log.head or not self._takes_more(key[0], given[key[0]]):
                     continue
                 given[key[0]] += len(chunk.data)
-                gap = chunk.offset - follow.offsets[stream]
-                sends.append(self._part(follow, chunk.ref.attempt, stream, chunk.offset, chunk.data, gap))
+                piece = Piece(chunk.offset, chunk.data, chunk.offset - follow.offsets[stream], "")
+                sends.append(self._part(follow, chunk.ref.attempt, stream, piece))
         return sends
 
     # ------------------------------------------------------------------------ telling
@@ -224,14 +224,14 @@ class Followers:
             attempt, log, over = self._log_of(follow, stream)
             if follow.attempt == 0 and attempt:
                 follow.attempt = attempt
-            offset, data, gap = read(self._store, log, follow.offsets[stream], min(CHUNK_LIMIT, follow.credit))
-            if data:
-                sends.append(self._part(follow, attempt, stream, offset, data, gap))
-                weight += len(data)
+            piece = read(self._store, log, follow.offsets[stream], min(CHUNK_LIMIT, follow.credit))
+            if piece.data:
+                sends.append(self._part(follow, attempt, stream, piece))
+                weight += len(piece.data)
                 more = True
             elif over:
                 follow.over[stream] = True
-                sends.append(self._last(follow, attempt, stream, log))
+                sends.append(self._last(follow, attempt, stream, log, piece.damage))
         if all(follow.over):
             return sends + self._close(follow), weight, False
         return sends, weight, more
@@ -244,24 +244,24 @@ class Followers:
             follow.attempt = 0
             return log_of(self._state, follow.task, 0, stream)
 
-    def _part(self, follow: OutputFollow, attempt: int, stream: int, offset: int, data: bytes, gap: int) -> Send:
-        follow.offsets[stream] = offset + len(data)
-        follow.credit -= len(data)
+    def _part(self, follow: OutputFollow, attempt: int, stream: int, piece: Piece) -> Send:
+        follow.offsets[stream] = piece.offset + len(piece.data)
+        follow.credit -= len(piece.data)
         part = wire.OutputPart(
             id=follow.key[1],
             task=follow.task,
             attempt=attempt,
             stream=STREAMS[stream],
-            offset=offset,
-            data=data,
-            next=offset + len(data),
-            gap=gap,
-            note=NOT_KEPT if gap else "",
+            offset=piece.offset,
+            data=piece.data,
+            next=piece.offset + len(piece.data),
+            gap=piece.gap,
+            note=piece.damage or (NOT_KEPT if piece.gap else ""),
         )
         return Send(follow.key[0], part)
 
     @staticmethod
-    def _last(follow: OutputFollow, attempt: int, stream: int, log: Log) -> Send:
+    def _last(follow: OutputFollow, attempt: int, stream: int, log: Log, damage: str) -> Send:
         part = wire.OutputPart(
             id=follow.key[1],
             task=follow.task,
@@ -272,7 +272,7 @@ class Followers:
             next=follow.offsets[stream],
             end=True,
             gap=max(0, log.total - follow.offsets[stream]),
-            note=log.note,
+            note=damage or log.note,
         )
         return Send(follow.key[0], part)
 
@@ -285,28 +285,3 @@ class Followers:
 
 def _ended(change: Change) -> Ended:
     return Ended(change.task, change.attempt, change.status, change.class_, change.exit_code, change.reason)
-
-
-def read(store: LogStore, log: Log, offset: int, limit: int) -> tuple[int, bytes, int]:
-    """Kept bytes from `offset` on: where they begin, the bytes, and how many before them are not kept."""
-    start = max(offset, log.tail) if log.head <= offset < log.tail else offset
-    if log.pointer is None or start >= log.total:
-        return offset, b"", 0
-    try:
-        pieces = store.read(log.pointer, start, limit)
-    except LogsDamaged as damage:
-        if damage.resume <= start:
-            return offset, b"", 0
-        found, data, _ = read(store, log, damage.resume, limit)
-        return found, data, found - offset
-    if not pieces:
-        return offset, b"", 0
-    first, data = pieces[0]
-    joined = [data]
-    following = first + len(data)
-    for place, more in pieces[1:]:
-        if place != following:
-            break
-        joined.append(more)
-        following += len(more)
-    return first, b"".join(joined), first - offset

@@ -1,69 +1,35 @@
 """The broker on disks that fill up, or refuse writes and syncs: what was acknowledged is there after it."""
 
 import errno
-import os
-import random
-import shutil
 import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
 import pytest
 
 from scitq import wire
-from scitq.broker import maintenance, segments
-from scitq.broker.frames import FRAME_BYTES
+from scitq.broker import maintenance
 from scitq.client import Client
 from scitq.errors import Unavailable
+from tests.e2e.disks import broker_on, read_only, small_disk
 from tests.e2e.faulty import CHANGES, SHORT, FaultyDisk, faulty_disk
 from tests.integration.mesh import DEADLINE, BrokerProcess, Raw, until
 from tests.integration.test_broker import ModelWorker, fill
 from tests.integration.worker import worker
-from tests.journal.kit import contents, flip
+from tests.journal.kit import contents
 
 SLOTS = 20
-
-
-@contextmanager
-def broker_on(folder: Path, state: Path) -> Iterator[BrokerProcess]:
-    """A broker whose state alone lies on the disk that is tried."""
-    process = BrokerProcess(folder)
-    process.state = state
-    process.start()
-    try:
-        yield process
-    except BaseException:
-        print(process.said()[-5_000:])
-        raise
-    finally:
-        process.end()
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[FaultyDisk]:
     with faulty_disk(tmp_path / "disk") as one:
         yield one
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    small = folder / "small"
-    small.mkdir()
-    options = f"size={size},mode=700"
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(small)], capture_output=True, check=False
-    )
-    if done.returncode:
-        pytest.skip("needs the right to mount a tmpfs")
-    try:
-        yield small
-    finally:
-        subprocess.run(["umount", "-l", str(small)], check=True)
 
 
 class Ledger:
@@ -177,17 +143,6 @@ def test_a_disk_that_fills_under_load_takes_ends_and_heals_by_itself(tmp_path: P
 # ---------------------------------------------------------------------------- read-only
 
 
-@contextmanager
-def read_only(folder: Path) -> Iterator[None]:
-    """Mounted over itself so that nothing below can be created; what is open stays open."""
-    for options in (["--bind", str(folder)], ["-o", "remount,bind,ro"]):
-        subprocess.run(["mount", *options, str(folder)], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("module", [("scitq.broker",), ("scitq", "broker")])
 @pytest.mark.parametrize("part", ["", "state", "state/journal"])
 def test_a_broker_does_not_start_where_it_may_not_write_and_says_so_in_a_line(
@@ -297,83 +252,6 @@ def test_a_short_write_is_finished(tmp_path: Path, disk: FaultyDisk, name: str) 
         with process.client() as client:
             for ref in refs:
                 assert b"".join(data for _, data in client.output(ref.task)) == b"y" * 1_000
-
-
-# ---------------------------------------------------------------------------- cut, or changed
-
-
-TASKS = 12
-
-
-@pytest.fixture
-def left(tmp_path: Path) -> Path:
-    """The state that a killed broker left, of TASKS tasks in a round each."""
-    with broker_on(tmp_path, tmp_path / "state") as process:
-        with process.client() as client:
-            for _ in range(TASKS):
-                client.submit(["true"])
-        process.kill()
-    return process.state
-
-
-def started_on(folder: Path, state: Path) -> tuple[list[int], str]:
-    """The tasks that a broker finds there, and what it says; [-1] when it refuses to start."""
-    folder.mkdir(mode=0o700)
-    process = BrokerProcess(folder)
-    process.state = state
-    try:
-        process.start()
-        with process.client() as client:
-            found = [task.id for task in client.tasks()]
-        process.kill()
-    except AssertionError:
-        found = [-1]
-    finally:
-        process.end()
-    return found, process.said()
-
-
-def last_segment(state: Path) -> Path:
-    return max((state / "journal").glob("*.journal"))
-
-
-@pytest.mark.parametrize("step", [17, pytest.param(1, marks=[pytest.mark.proof, pytest.mark.timeout(600)])])
-def test_a_journal_cut_in_its_last_frames_starts_with_all_before(tmp_path: Path, left: Path, step: int) -> None:
-    frames = [frame for source in segments.read_chain(left / "journal").sources for frame in source.frames()]
-    begin = frames[-2].offset
-    end = frames[-1].offset + FRAME_BYTES + len(frames[-1].body)
-    for number, cut in enumerate(range(end, begin, -step)):
-        state = tmp_path / f"state-{number}"
-        shutil.copytree(left, state)
-        os.truncate(last_segment(state), cut)
-        found, said = started_on(tmp_path / f"broker-{number}", state)
-        whole = TASKS - (cut < end) - (cut < frames[-1].offset)
-        assert found == list(range(1, whole + 1)), (cut, said)
-        torn = cut not in (end, frames[-1].offset)
-        assert ("was torn by a crash" in said) == torn, (cut, said)
-        shutil.rmtree(state)
-
-
-@pytest.mark.parametrize("count", [10, pytest.param(300, marks=[pytest.mark.proof, pytest.mark.timeout(600)])])
-def test_a_byte_changed_anywhere_is_a_torn_end_or_located(tmp_path: Path, left: Path, count: int) -> None:
-    chosen = random.Random(count)
-    used = max(
-        frame.offset + 200 for source in segments.read_chain(left / "journal").sources for frame in source.frames()
-    )
-    for number in range(count):
-        state = tmp_path / f"state-{number}"
-        shutil.copytree(left, state)
-        place = chosen.randrange(used)
-        flip(last_segment(state), place)
-        found, said = started_on(tmp_path / f"broker-{number}", state)
-        if found == [-1]:
-            assert f"{last_segment(state)} is damaged at offset" in said, (place, said)
-            assert "scitq broker repair" in said
-            assert "Traceback" not in said
-        else:
-            assert found in (list(range(1, TASKS + 1)), list(range(1, TASKS))), (place, said)
-            assert len(found) == TASKS or "was torn by a crash" in said, (place, said)
-        shutil.rmtree(state)
 
 
 # ---------------------------------------------------------------------------- a worker's scratch
