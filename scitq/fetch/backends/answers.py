@@ -1,0 +1,87 @@
+"""What an object storage answers: XML, taken apart, dates, refusals."""
+
+from email.utils import parsedate_to_datetime
+from xml.parsers.expat import ExpatError, ParserCreate
+
+from scitq.fetch.storage import FetchError, NotThere, Refused
+from scitq.fetch.uri import one_line
+
+Row = dict[str, str]  # of one element, the text of all that is in it, by tag; its own tag under ""
+
+
+def parsed(body: bytes, rows: frozenset[str] = frozenset()) -> tuple[list[Row], Row]:
+    """The elements of an XML answer whose tags are in `rows`, and the text of all others, by tag.
+
+    Raises FetchError when it is no XML: something else than the storage answered.
+    """
+    found: list[Row] = []
+    others: Row = {}
+    into = others
+    text: list[str] = []
+
+    def begin(tag: str, attributes: dict[str, str]) -> None:
+        nonlocal into
+        if tag in rows:
+            into = {"": tag}
+            found.append(into)
+        if attributes.get("Encoded") == "true":
+            into["Encoded"] = "true"
+        text.clear()
+
+    def end(tag: str) -> None:
+        nonlocal into
+        if tag in rows:
+            into = others
+        else:
+            into[tag] = "".join(text)
+        text.clear()
+
+    parser = ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = begin
+    parser.EndElementHandler = end
+    parser.CharacterDataHandler = text.append
+    try:
+        parser.Parse(body, True)
+    except ExpatError as error:
+        raise FetchError(f"what answers is no object storage: {error}", retry=False) from error
+    return found, others
+
+
+def http_time(text: str | None) -> float | None:
+    """Seconds since 1970 of a date as HTTP writes it; None for what is none."""
+    try:
+        return parsedate_to_datetime(text).timestamp() if text else None
+    except ValueError:
+        return None
+
+
+_NO_TOP = {"NoSuchBucket": "bucket", "ContainerNotFound": "container", "ResourceNotFound": "container"}
+_WRONG_KEYS = {
+    *("AuthenticationFailed", "ExpiredToken", "InvalidAccessKeyId", "InvalidAuthenticationInfo", "InvalidToken"),
+    *("SignatureDoesNotMatch", "TokenRefreshRequired"),
+}
+_DAMAGED = {"BadDigest", "ContentMD5Mismatch", "Md5Mismatch", "XAmzContentSHA256Mismatch"}
+_LATER = {"InternalError", "OperationAborted", "RequestTimeout", "ServerBusy", "SlowDown", "Throttling"}
+
+
+def refusal(status: int, code: str, message: str) -> FetchError:
+    """The error that an answer means: its status, and the code and message it gives (may be empty)."""
+    told = one_line(" ".join(f"{code}: {message}".strip(": ").split())) or f"status {status}"
+    if code in _NO_TOP:
+        return NotThere(f"no such {_NO_TOP[code]}", retry=False)
+    if status == 404:
+        return NotThere("no such file", retry=False)
+    if code == "RequestTimeTooSkewed":
+        return Refused("the clock of this machine is wrong, so the storage refuses", retry=False)
+    if code in _WRONG_KEYS:
+        return Refused(f"the storage does not accept these keys ({told})", retry=False)
+    if status in (401, 403):
+        return Refused(f"access denied ({told})", retry=False)
+    if status == 412:
+        return FetchError("changed while it was read", retry=True)
+    if code in _DAMAGED:
+        return FetchError(f"damaged on the way, or changed while it was read ({told})", retry=True)
+    if status >= 500 or status in (408, 425, 429) or code in _LATER:
+        return FetchError(f"the storage cannot now ({told})", retry=True)
+    return FetchError(f"the storage refuses: {told}", retry=False)

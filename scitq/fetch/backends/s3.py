@@ -1,0 +1,333 @@
+"""S3, of Amazon or of anyone else who speaks its protocol."""
+
+import base64
+import hashlib
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote_plus, urlsplit
+from xml.sax.saxutils import escape
+
+from scitq.fetch.backends.accounts import S3Access, s3_access
+from scitq.fetch.backends.answers import Row, http_time, parsed, refusal
+from scitq.fetch.backends.bodies import Body, Chunk
+from scitq.fetch.backends.objects import Objects
+from scitq.fetch.backends.rest import Answer, Content, Host
+from scitq.fetch.backends.service import Found, Page
+from scitq.fetch.backends.signing import Request, encoded, s3_headers, s3_target, utc_now
+from scitq.fetch.settings import Settings, settings
+from scitq.fetch.storage import FetchError, NotThere, Refused, Watch
+from scitq.fetch.uri import Uri, one_line
+
+_EMPTY = hashlib.sha256(b"").hexdigest()
+_ROWS = frozenset({"Contents", "CommonPrefixes"})
+_MD5 = re.compile(r'"([0-9a-f]{32})"')
+_HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
+_LARGEST_COPY = 5 << 30  # bytes that one request may copy
+_LASTING = timedelta(hours=1)
+
+
+class Backend(Objects):
+    """The `Storage` of s3://bucket/key."""
+
+    def __init__(self, uri: Uri) -> None:
+        chosen = settings()
+        access = s3_access(uri.options[0] if uri.options else "", chosen)
+        super().__init__(S3(access, chosen), chosen)
+
+
+class S3:
+    """The requests, as `Service` tells them."""
+
+    def __init__(self, access: S3Access, chosen: Settings) -> None:
+        self._access = access
+        self._stall_s = chosen.stall_s
+        self._guard = threading.Lock()
+        self._hosts: dict[str, Host] = {}
+        self._stores: dict[str, Any] = {}
+        self._regions: dict[str, str] = {}  # of a bucket, when it told us so
+
+    def page(self, top: str, prefix: str, more: str, *, flat: bool, most: int = 0) -> Page:
+        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix}
+        if not flat:
+            query["delimiter"] = "/"
+        if more:
+            query["continuation-token"] = more
+        if most:
+            query["max-keys"] = str(most)
+        answer = self._ask("GET", top, query=query)
+        rows, others = parsed(answer.body, _ROWS)
+        url_encoded = others.get("EncodingType") == "url"
+        found: list[Found] = []
+        folders: list[str] = []
+        for row in rows:
+            if row[""] == "Contents":
+                found.append(_listed(row, url_encoded=url_encoded))
+            else:
+                folders.append(unquote_plus(row["Prefix"]) if url_encoded else row["Prefix"])
+        truncated = others.get("IsTruncated") == "true"
+        return Page(found, folders, others.get("NextContinuationToken", "") if truncated else "")
+
+    def head(self, top: str, key: str) -> Found:
+        try:
+            answer = self._ask("HEAD", top, key)
+        except NotThere:
+            raise
+        except FetchError as error:
+            if error.retry:
+                raise
+            # The answer to HEAD has no body to say why; a GET that fails alike has.
+            with self.content(top, key):
+                raise error from None
+        headers = answer.headers
+        etag = headers.get("ETag", "")
+        sealed = headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
+        sealed = sealed or "x-amz-server-side-encryption-customer-algorithm" in headers
+        size = int(headers.get("Content-Length", -1))
+        return Found(
+            key,
+            size,
+            etag,
+            http_time(headers.get("Last-Modified")),
+            "" if sealed else _md5(etag),
+            headers.get("Content-Type", ""),
+        )
+
+    def content(self, top: str, key: str) -> Content:
+        host, request = self._request("GET", top, key)
+        found = host.stream(request.target, self._signed(request, top))
+        if isinstance(found, Answer):
+            raise _refusal(found)
+        return found
+
+    def blocks(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]]:
+        from scitq.fetch.backends import native
+
+        if native.takes(key):
+            return native.read(self._store(top), key)
+        content = self.content(top, key)
+        blocks = iter(lambda: content.read(1 << 20), b"")
+        return content.headers.get("ETag", ""), int(content.headers.get("Content-Length", -1)), blocks
+
+    def address(self, top: str, key: str) -> str:
+        _, request = self._request("GET", top, key)
+        endpoint, _ = self._place(top)
+        scheme = urlsplit(endpoint).scheme
+        if self._access.keys is None:
+            return f"{scheme}://{request.host}{encoded(request.path)}"
+        keys, region = self._access.keys(), self._region(top)
+        return f"{scheme}://{request.host}{s3_target(request, keys, region, _LASTING, utc_now())}"
+
+    def address_headers(self) -> Mapping[str, str]:
+        return {}
+
+    def put(self, top: str, key: str, body: Body) -> None:
+        from scitq.fetch.backends import native
+
+        if isinstance(body, Chunk) and native.takes(key):
+            content = body.opened().read(body.size)
+            native.store(self._store(top), key, content)
+        else:
+            self._send("PUT", top, key, body)
+
+    def begin(self, top: str, key: str) -> str:
+        _, told = parsed(self._ask("POST", top, key, {"uploads": ""}).body)
+        return told["UploadId"]
+
+    def part(self, top: str, key: str, upload: str, number: int, body: Body) -> str:
+        query = {"partNumber": str(number), "uploadId": upload}
+        return self._send("PUT", top, key, body, query).headers.get("ETag", "")
+
+    def finish(self, top: str, key: str, upload: str, tags: list[str]) -> None:
+        parts = "".join(
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(tag)}</ETag></Part>"
+            for number, tag in enumerate(tags, start=1)
+        )
+        body = _xml(f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
+        self._send("POST", top, key, body, {"uploadId": upload})
+
+    def abort(self, top: str, key: str, upload: str) -> None:
+        self._ask("DELETE", top, key, {"uploadId": upload})
+
+    def copy(self, source: tuple[str, str], target: tuple[str, str], watch: Watch) -> bool:
+        if self.head(*source).size > _LARGEST_COPY:
+            return False
+        self._ask("PUT", *target, headers={"x-amz-copy-source": encoded("/".join(source))})
+        return True
+
+    def delete(self, top: str, keys: list[str], watch: Watch) -> Iterator[tuple[str, str]]:
+        plain = [key for key in keys if key.isprintable()]  # XML cannot carry the others
+        asked = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in plain)
+        body = _xml(f"<Delete><Quiet>true</Quiet>{asked}</Delete>")
+        failed: dict[str, str] = {}
+        if plain:
+            md5 = base64.b64encode(body.hashed(hashlib.md5(usedforsecurity=False))).decode()
+            answer = self._send("POST", top, "", body, {"delete": ""}, {"content-md5": md5})
+            rows, _ = parsed(answer.body, frozenset({"Error"}))
+            for row in rows:
+                reason = refusal(0, row.get("Code", ""), row.get("Message", "")).reason
+                failed[row.get("Key", "")] = reason
+        for key in keys:
+            if not key.isprintable():
+                self._ask("DELETE", top, key)
+            yield key, failed.get(key, "")
+
+    def _send(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        body: Body,
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
+    ) -> Answer:
+        """Signed with the SHA-256 of the content, which the storage checks before it takes it."""
+        answer = self._ask(method, bucket, key, query, headers, body)
+        if answer.body:
+            rows, _ = parsed(answer.body, frozenset({"Error"}))
+            if rows and method == "POST" and "uploadId" in query:  # some take long, and say 200 before they know
+                raise refusal(500, rows[0].get("Code", ""), rows[0].get("Message", ""))
+        return answer
+
+    def _ask(
+        self,
+        method: str,
+        bucket: str,
+        key: str = "",
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
+        body: Body | None = None,
+    ) -> Answer:
+        """One request, once more where the bucket turns out to be in another region."""
+        sha256 = body.hashed(hashlib.sha256()).hex() if body is not None else _EMPTY
+        while True:
+            host, request = self._request(method, bucket, key, query, headers)
+            answer = host.ask(method, request.target, self._signed(request, bucket, sha256), body)
+            if answer.status < 300:
+                return answer
+            if not self._learnt(bucket, answer):
+                raise _refusal(answer)
+
+    def _request(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        query: Mapping[str, str] = {},
+        headers: Mapping[str, str] = {},
+    ) -> tuple[Host, Request]:
+        endpoint, root = self._place(bucket)
+        with self._guard:
+            if endpoint not in self._hosts:
+                self._hosts[endpoint] = Host(endpoint, self._access.ca_bundle, self._stall_s)
+            host = self._hosts[endpoint]
+        try:
+            f"{key}{query}".encode()
+        except UnicodeEncodeError:
+            raise FetchError("has a name that is not UTF-8, which S3 cannot store", retry=False) from None
+        return host, Request(method, host.name, root + key, query, headers)
+
+    def _signed(self, request: Request, bucket: str, sha256: str = _EMPTY) -> dict[str, str]:
+        if self._access.keys is None:
+            return {**request.headers, "host": request.host}
+        return s3_headers(request, self._access.keys(), self._region(bucket), sha256, utc_now())
+
+    def _region(self, bucket: str) -> str:
+        return self._regions.get(bucket) or self._access.region or "us-east-1"
+
+    def _place(self, bucket: str) -> tuple[str, str]:
+        """The address of the host, and what stands before the key in its paths."""
+        endpoint = self._access.endpoint
+        region = self._region(bucket)
+        base = endpoint or f"https://s3.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+        if _HOST_LABEL.fullmatch(bucket) and (self._access.virtual or not endpoint):
+            scheme, _, host = base.partition("://")
+            return f"{scheme}://{bucket}.{host}", "/"
+        if not bucket or "/" in bucket or bucket in (".", ".."):
+            raise FetchError(f"{one_line(bucket)}: no name of a bucket", retry=False)
+        return base, f"/{bucket}/"
+
+    def _learnt(self, bucket: str, answer: Answer) -> bool:
+        """Whether the answer tells that the bucket is in another region than was thought."""
+        if answer.status not in (301, 307, 400, 403):
+            return False
+        told = answer.headers.get("x-amz-bucket-region") or _told(answer).get("Region", "")
+        if not told or told == self._region(bucket):
+            return False
+        self._regions[bucket] = told
+        return True
+
+    def _store(self, bucket: str) -> Any:
+        """The engine's door to a bucket; a first request tells whether it is there, and where."""
+        with self._guard:
+            if bucket in self._stores:
+                return self._stores[bucket]
+        try:
+            self._ask("HEAD", bucket)
+        except Refused:
+            pass  # whoever may store or read need not be allowed to ask this
+        except NotThere:
+            raise NotThere("no such bucket", retry=False) from None
+        with self._guard:
+            if bucket not in self._stores:
+                self._stores[bucket] = self._opened(bucket)
+            return self._stores[bucket]
+
+    def _opened(self, bucket: str) -> Any:
+        from obstore.store import S3Store
+
+        from scitq.fetch.backends import native
+
+        endpoint, root = self._place(bucket)
+        keys = self._access.keys
+
+        def credentials() -> Any:
+            access, secret, token = keys() if keys else ("", "", "")
+            # Asked again, so that keys which are renewed meanwhile are.
+            until = datetime.now(UTC) + timedelta(minutes=5)
+            return {"access_key_id": access, "secret_access_key": secret, "token": token or None, "expires_at": until}
+
+        # All that the engine would otherwise take from the environment, which may be meant for another account.
+        return S3Store(
+            bucket,
+            endpoint=endpoint,
+            aws_endpoint_url_s3=endpoint,
+            region=self._region(bucket),
+            virtual_hosted_style_request=root == "/",
+            skip_signature=keys is None,
+            unsigned_payload=False,
+            s3_express=False,
+            credential_provider=credentials if keys else None,
+            **native.options(endpoint, self._access.ca_bundle),
+        )
+
+
+def _listed(row: Row, *, url_encoded: bool) -> Found:
+    key = unquote_plus(row["Key"]) if url_encoded else row["Key"]
+    size = int(row.get("Size", -1))
+    etag = row.get("ETag", "")
+    modified = datetime.fromisoformat(row["LastModified"]).timestamp() if "LastModified" in row else None
+    return Found(key, size, etag, modified, _md5(etag), folder=not size and key.endswith("/"))
+
+
+def _md5(etag: str) -> str:
+    found = _MD5.fullmatch(etag)
+    return found[1] if found else ""
+
+
+def _told(answer: Answer) -> Row:
+    try:
+        return parsed(answer.body)[1] if answer.body else {}
+    except FetchError:
+        return {}
+
+
+def _refusal(answer: Answer) -> FetchError:
+    told = _told(answer)
+    return refusal(answer.status, told.get("Code", ""), told.get("Message", ""))
+
+
+def _xml(text: str) -> Chunk:
+    return Chunk(f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode(), Watch())
