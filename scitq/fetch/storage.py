@@ -8,6 +8,8 @@ from typing import BinaryIO, NamedTuple, Protocol, cast
 
 from scitq.fetch.uri import BACKENDS, Uri
 
+_LOOK_S = 0.5  # between two looks at what only `abandon` tells
+
 DEEPEST = 200  # folders in folders: the standard library, which removes them again, recurses
 
 
@@ -66,6 +68,7 @@ class Watch:
         self._stop = stop or threading.Event()
         self._begin = time.monotonic()
         self._limit_s: float | None = None
+        self._abandoned = threading.Event()
         self._rate = rate
         self._free_at = self._begin  # when the bytes that moved so far are paid for
         self._guard = threading.Lock()
@@ -87,13 +90,19 @@ class Watch:
     def pause(self, seconds: float) -> None:
         """Wait, no longer than until the transfer has to end; raises as `check` does."""
         left = seconds if self._limit_s is None else min(seconds, self._begin + self._limit_s - time.monotonic())
-        if left > 0:
-            self._stop.wait(left)
+        while left > 0:
+            self._stop.wait(min(left, _LOOK_S))
+            self.check()
+            left -= _LOOK_S
         self.check()
+
+    def abandon(self) -> None:
+        """End the transfer for all its threads, as the caller's `stop` would: what one of them met ends it."""
+        self._abandoned.set()
 
     def check(self) -> None:
         """Raises Stopped or TimedOut; to be called at least once per file and per block."""
-        if self._stop.is_set():
+        if self._stop.is_set() or self._abandoned.is_set():
             raise Stopped("stopped", retry=False)
         if self._limit_s is not None and time.monotonic() - self._begin > self._limit_s:
             raise TimedOut(f"not done within {self._limit_s:g} s", retry=True)

@@ -4,51 +4,48 @@ What arrives is gathered in a hidden folder inside the one it is for, and moved 
 actions included.
 """
 
-import errno
 import hashlib
 import os
-import shutil
-import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
+from itertools import chain
+from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from scitq.fetch.actions import apply
 from scitq.fetch.archives import Room, unpack, unpacks
 from scitq.fetch.folders import files_in, merge, refuse_taken
-from scitq.fetch.storage import Entry, FetchError, Stopped, Storage, Watch, storage_of, why
-from scitq.fetch.uri import Role, Uri, UriError, one_line, parse, refusal
+from scitq.fetch.gathering import Gathering
+from scitq.fetch.naming import Place, naming, place, refuse_trouble
+from scitq.fetch.parallel import each
+from scitq.fetch.retries import patiently
+from scitq.fetch.settings import settings
+from scitq.fetch.storage import Entry, FetchError, Stopped, TimedOut, Watch, storage_of
+from scitq.fetch.streams import Ahead
+from scitq.fetch.uri import Uri
 
-# Trying again does not mend these.
-_FINAL = {
-    errno.EACCES,
-    errno.EEXIST,
-    errno.EISDIR,
-    errno.ELOOP,
-    errno.ENAMETOOLONG,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.ENOTEMPTY,
-    errno.EPERM,
-    errno.EROFS,
-}
+R = TypeVar("R")
 
 _landing = threading.Lock()  # whoever fetches into a shared folder finds no name taken between look and move
+
+
+class _Changed(FetchError):
+    """The source is another one than was listed: all has to begin anew."""
 
 
 class Fetched(NamedTuple):
     """What `get` brought."""
 
     names: tuple[str, ...]  # relative to the folder, sorted
-    bytes: int  # read from the source
+    bytes: int  # read from the source; less than its size when an earlier try had brought a part
     version: str  # of the source; it changes whenever the content may have
 
 
 class Stored(NamedTuple):
     """What `put` stored."""
 
-    files: tuple[tuple[str, int], ...]  # relative names, and sizes in bytes
+    files: tuple[tuple[str, int], ...]  # relative names, and sizes in bytes; sorted
     bytes: int
 
 
@@ -62,32 +59,72 @@ def get(
 ) -> Fetched:
     """Fetch an address into a folder, its actions included; nothing is seen there before all is complete.
 
-    A name that the folder already holds is refused. `limit_s`: seconds, by default 600 per GiB and at least
+    A name that the folder already holds is refused. What an earlier try that was killed, or may be tried again, had
+    brought of the same version is not brought again. `limit_s`: seconds, by default 600 per GiB and at least
     600; `unpack_limit`: bytes that actions may write, by default 200 times the download and at least 1 GiB.
     Raises FetchError (Stopped when `stop` was set, TimedOut), one line that names the address.
     """
-    with _naming(text):
-        uri = _usable(text, "input")
-        storage = storage_of(uri)
-        watch = Watch(stop)
-        entries = _listed(storage, uri, watch)
-        size = sum(entry.size for entry in entries)
-        watch.limit(max(600.0, 600.0 * size / (1 << 30)) if limit_s is None else limit_s)
-        os.makedirs(folder, exist_ok=True)
-        if not uri.actions:
-            for entry in entries:
-                refuse_taken(entry.name, os.fspath(folder))
-        gathered = tempfile.mkdtemp(prefix=".fetch-", dir=folder)
-        try:
-            complete = _gather(
-                storage, uri, entries, os.path.join(gathered, "all"), Room(size, unpack_limit, watch), watch
-            )
+    known = settings()
+    with naming(text):
+        watch = Watch(stop, known.rate)
+        return bring(
+            place(text, "input"),
+            os.fspath(folder),
+            watch,
+            limit_s=limit_s,
+            unpack_limit=known.unpack_limit if unpack_limit is None else unpack_limit,
+        )
+
+
+def bring(
+    source: Place,
+    folder: str,
+    watch: Watch,
+    *,
+    limit_s: float | None = None,
+    unpack_limit: int | None = None,
+    parallel: int | None = None,
+    tries: int | None = None,
+) -> Fetched:
+    """What `get` does, with errors that do not name the address; `parallel` and `tries` as the settings say."""
+    known = settings()
+    parallel, tries = parallel or known.parallel, tries or known.tries
+    watch.limit(limit_s)
+    entries = patiently(lambda: _listed(source, watch), watch, tries)
+    size = sum(max(0, entry.size) for entry in entries)
+    if limit_s is None:
+        watch.limit(max(600.0, 600.0 * size / (1 << 30)))
+    watch.check()
+    os.makedirs(folder, exist_ok=True)
+    if not source.uri.actions:
+        for entry in entries:
+            refuse_taken(entry.name, folder)
+    version = _version(source, entries)
+    actions = list(source.uri.actions)
+    try:
+        with Gathering(folder, str(source.uri), version) as gathering:
+            if not source.is_folder and actions and actions[0] != "unzip" and unpacks(actions[0], entries[0].name):
+                action = actions.pop(0)
+
+                def stream() -> Room:
+                    gathering.empty()
+                    room = Room(size, unpack_limit, watch)
+                    _unpack_stream(source, entries[0], action, gathering.files, room, watch)
+                    return room
+
+                room = patiently(lambda: _steady(source, entries[0], stream), watch, tries)
+            else:
+                _download(source, entries, gathering.files, watch, parallel, tries)
+                room = Room(size, unpack_limit, watch)
+            complete = gathering.use_up()
+            for action in actions:
+                complete = apply(action, complete, room)
             names = files_in(complete)
             with _landing:
-                merge(complete, os.fspath(folder))
-        finally:
-            shutil.rmtree(gathered, ignore_errors=True)
-        return Fetched(tuple(names), watch.bytes, _version(uri, entries))
+                merge(complete, folder)
+    except _Changed as error:
+        raise FetchError(error.reason, retry=True) from error
+    return Fetched(tuple(names), watch.bytes, version)
 
 
 def put(
@@ -104,100 +141,96 @@ def put(
     raised when all the rest is stored. `limit_s`: seconds, no limit by default. Raises FetchError (Stopped,
     TimedOut), one line that names the address.
     """
-    with _naming(text):
-        uri = _usable(text, "output")
-        storage = storage_of(uri)
-        watch = Watch(stop)
+    known = settings()
+    with naming(text):
+        target = place(text, "output")
+        watch = Watch(stop, known.rate)
         watch.limit(limit_s)
         source = os.fspath(folder)
-        target = uri.path.rstrip("/") + "/"
+        entries = _begun(source)
         stored: list[tuple[str, int]] = []
         failed: list[str] = []
-        with _naming(source):
-            entries = _walked(storage_of(Uri("file", source)), source, watch)
-        for entry in entries:
-            if entry.trouble:
-                failed.append(f"{one_line(entry.name)} {entry.trouble}")
-                continue
-            try:
-                with _naming(entry.name):
-                    size = storage.upload(os.path.join(source, entry.name), target + entry.name, watch)
-            except FetchError as error:
-                if error.retry or isinstance(error, Stopped):
-                    raise
-                failed.append(error.reason)
+
+        def store(entry: Entry) -> int:
+            refuse_trouble(entry)
+            with naming(entry.name):
+                local, path = os.path.join(source, entry.name), target.path(entry.name)
+                return patiently(lambda: target.storage.upload(local, path, watch), watch, known.tries)
+
+        for entry, result in each(entries, store, known.parallel, watch):
+            if isinstance(result, int):
+                stored.append((entry.name, result))
+            elif result.retry or isinstance(result, Stopped):
+                raise result
             else:
-                stored.append((entry.name, size))
+                failed.append(result.reason)
         if failed:
-            raise FetchError(f"{len(failed)} not stored, {len(stored)} stored; first: {failed[0]}", retry=False)
-        return Stored(tuple(stored), watch.bytes)
+            raise FetchError(f"{len(failed)} not stored, {len(stored)} stored; first: {min(failed)}", retry=False)
+        return Stored(tuple(sorted(stored)), watch.bytes)
 
 
-def _usable(text: str, role: Role) -> Uri:
-    try:
-        uri = parse(text)
-    except UriError as error:
-        raise FetchError(str(error).removeprefix(f"{one_line(text)}: "), retry=False) from error
-    if reason := refusal(uri, role):
-        raise FetchError(reason, retry=False)
-    return uri
+def _begun(folder: str) -> Iterator[Entry]:
+    """All that is in a local folder, which is there."""
+    with naming(folder):
+        entries = storage_of(Uri("file", folder)).walk(folder)
+        one = next(entries, None)
+    return entries if one is None else chain((one,), entries)
 
 
-def _listed(storage: Storage, uri: Uri, watch: Watch) -> list[Entry]:
-    if not uri.is_folder:
-        return [storage.stat(uri.path)]
-    entries = _walked(storage, uri.path, watch)
-    for entry in entries:
-        if entry.trouble:
-            raise FetchError(f"{one_line(entry.name)} {entry.trouble}", retry=False)
-    return entries
-
-
-def _walked(storage: Storage, path: str, watch: Watch) -> list[Entry]:
+def _listed(source: Place, watch: Watch) -> list[Entry]:
+    if not source.is_folder:
+        return [source.storage.stat(source.uri.path)]
     entries = []
-    for entry in storage.walk(path):
+    for entry in source.storage.walk(source.uri.path):
         watch.check()
+        refuse_trouble(entry)
         entries.append(entry)
     return entries
 
 
-def _gather(storage: Storage, uri: Uri, entries: list[Entry], folder: str, room: Room, watch: Watch) -> str:
-    """All entries, actions carried out, in a new folder; returns the folder that holds them at last."""
-    os.mkdir(folder)
-    actions = list(uri.actions)
-    if not uri.is_folder and actions and unpacks(actions[0], entries[0].name):
-        with storage.open(uri.path) as stream:  # unpacked while it comes: the archive itself is never written
-            unpack(actions.pop(0), stream, entries[0].name, folder, room)
-        watch.moved(entries[0].size)
-        if storage.stat(uri.path).version != entries[0].version:
-            raise FetchError("changed while it was read", retry=True)
-    else:
-        for entry in entries:
-            path = uri.folder + entry.name if uri.is_folder else uri.path
-            storage.download(path, entry, os.path.join(folder, entry.name), watch)
-    for action in actions:
-        folder = apply(action, folder, room)
-    return folder
+def _download(source: Place, entries: list[Entry], folder: str, watch: Watch, parallel: int, tries: int) -> None:
+    """Bring all entries into a folder, but what an earlier try left whole there."""
+
+    def download(entry: Entry) -> None:
+        target = os.path.join(folder, entry.name)
+        if os.path.lexists(target):
+            return
+        path = source.path(entry.name) if source.is_folder else source.uri.path
+        with naming(entry.name) if source.is_folder else nullcontext():
+            bring_it = partial(source.storage.download, path, entry, target, watch)
+            patiently(lambda: _steady(source, entry, bring_it), watch, tries)
+
+    for _, result in each(entries, download, parallel, watch):
+        if isinstance(result, FetchError):
+            raise result
 
 
-def _version(uri: Uri, entries: list[Entry]) -> str:
-    if not uri.is_folder:
+def _steady(source: Place, entry: Entry, work: Callable[[], R]) -> R:
+    """What the work returns; raises _Changed when it failed and the source is another one by now."""
+    try:
+        return work()
+    except FetchError as error:
+        if not error.retry or isinstance(error, TimedOut):
+            raise
+        path = source.path(entry.name) if source.is_folder else source.uri.path
+        if source.storage.stat(path).version != entry.version:
+            raise _Changed(error.reason, retry=False) from error
+        raise
+
+
+def _unpack_stream(source: Place, entry: Entry, action: str, folder: str, room: Room, watch: Watch) -> None:
+    """Unpack a single file while it comes: the archive itself is never written."""
+    stream = source.storage.open(source.uri.path)
+    with Ahead(stream, entry, lambda: source.storage.stat(source.uri.path), watch.moved) as content:
+        unpack(action, cast("BinaryIO", content), entry.name, folder, room)
+        while content.read(1 << 20):  # to its end, where it is checked
+            pass
+
+
+def _version(source: Place, entries: list[Entry]) -> str:
+    if not source.is_folder:
         return entries[0].version
     listing = hashlib.sha256()
     for entry in entries:
         listing.update(f"{entry.name}\0{entry.version}\0".encode("utf-8", "surrogateescape"))
-    return f"{sum(entry.size for entry in entries)}:{listing.hexdigest()[:16]}"
-
-
-@contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Whatever goes wrong becomes one line that begins with the name."""
-    shown = one_line(name)
-    try:
-        yield
-    except FetchError as error:
-        raise type(error)(f"{shown}: {error.reason}", error.retry) from error
-    except OSError as error:
-        where = one_line(str(error.filename2 or error.filename or ""))
-        beside = "" if shown.endswith(where) else f" ({where})"
-        raise FetchError(f"{shown}: {why(error)}{beside}", error.errno not in _FINAL) from error
+    return f"{sum(max(0, entry.size) for entry in entries)}:{listing.hexdigest()[:16]}"

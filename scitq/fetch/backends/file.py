@@ -15,7 +15,7 @@ from scitq.fetch.uri import Uri
 
 _BLOCK = 16 << 20  # bytes between two looks at the clock, and at `stop`
 _NOT_IN_KERNEL = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
-_NOT_WHOLE = re.compile(r"\.fetch-[0-9a-f]{16}(\.json)?")  # beside the names of files that are still to come
+_NOT_WHOLE = re.compile(r"\.fetch-[0-9a-f]{16}(\.json(\.new)?|-[0-9a-f]{16})?")  # beside what is still to come
 
 
 class Backend:

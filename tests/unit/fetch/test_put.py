@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scitq.fetch import FetchError, Stopped, TimedOut, put
+from scitq.fetch import FetchError, Stopped, TimedOut, put, transfer
 from scitq.fetch.backends import file as file_backend
+from scitq.fetch.settings import Settings
 
 
 @pytest.fixture
@@ -120,6 +121,7 @@ def test_stop_and_time_limit_end_it_between_blocks_and_leave_whole_files(
     output: Path, there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_backend, "_BLOCK", 1 << 16)
+    monkeypatch.setattr(transfer, "settings", lambda: Settings(parallel=1))
     (output / "a").write_text("whole")
     (output / "b").write_bytes(bytes(1 << 20))
     (output / "c").write_text("never begun")
