@@ -5,9 +5,8 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from io import BufferedReader
 from itertools import count, groupby
-from typing import BinaryIO, Self, cast
+from typing import BinaryIO, Self
 
 from scitq.fetch.backends.bodies import Body, Chunk, Slice
 from scitq.fetch.backends.parts import growing, in_parts, part_size
@@ -61,13 +60,18 @@ class Objects:
             yield from sorted((entry for entry in files + folders if entry.name), key=lambda entry: entry.name)
 
     def open(self, path: str) -> BinaryIO:
-        return cast("BinaryIO", BufferedReader(self._service.content(*_file(path)), _MIB))
+        from scitq.fetch.ranged import stream
+
+        top, key = _file(path)
+        entry = _entry("", self._service.head(top, key))
+        headers, ca_bundle = self._service.address_headers(), self._service.ca_bundle
+        return stream(lambda: self._service.address(top, key), entry, Watch(), headers=headers, ca_bundle=ca_bundle)
 
     def download(self, path: str, entry: Entry, target: str, watch: Watch) -> int:
         top, key = _file(path)
         watch.check()
-        if 0 <= entry.size <= _IN_ONE:
-            return self._download_small(top, key, entry, target, watch)
+        if 0 <= entry.size <= _IN_ONE and (found := self._service.blocks(top, key)) is not None:
+            return self._download_small(top, key, found, entry, target, watch)
         from scitq.fetch.ranged import download
 
         if entry.md5:  # a listing may call an MD5 what is none
@@ -79,6 +83,7 @@ class Objects:
             watch,
             headers=self._service.address_headers(),
             connections=self._settings.connections,
+            ca_bundle=self._service.ca_bundle,
         )
 
     def upload(self, source: str, path: str, watch: Watch) -> int:
@@ -168,9 +173,11 @@ class Objects:
                 return
             raise NotThere("no such folder", retry=False)
 
-    def _download_small(self, top: str, key: str, entry: Entry, target: str, watch: Watch) -> int:
+    def _download_small(
+        self, top: str, key: str, content: tuple[str, int, Iterator[bytes]], entry: Entry, target: str, watch: Watch
+    ) -> int:
+        etag, size, blocks = content
         with Partial(target, entry.version, entry.size) as partial:
-            etag, size, blocks = self._service.blocks(top, key)
             if entry.version != _version(etag) or entry.size != size:
                 raise FetchError("is another one than was listed", retry=True)
             digest = hashlib.md5(usedforsecurity=False)

@@ -5,11 +5,9 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable
 from contextlib import suppress
 from email.message import Message
-from io import RawIOBase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from scitq.fetch.backends.bodies import Body
@@ -59,16 +57,6 @@ class Host:
         if response.will_close or not response.isclosed():
             self._forget()
         return Answer(response.status, response.headers, content)
-
-    def stream(self, target: str, headers: dict[str, str]) -> "Answer | Content":
-        """One GET: its content to be read by blocks, or the answer that is none."""
-        response = self._response("GET", target, headers, None)
-        if response.status not in (200, 206):
-            answer = Answer(response.status, response.headers, response.read(_LARGEST_ANSWER))
-            self._forget()
-            return answer
-        connection, self._kept.connection = self._kept.connection, None
-        return Content(response, connection, self._trouble)
 
     def _response(
         self, method: str, target: str, headers: dict[str, str], body: Body | None
@@ -132,40 +120,6 @@ class Host:
         if isinstance(error, OSError):
             return FetchError(f"{self.name}: {one_line(why(error))}", retry=True)
         return FetchError(f"{self.name}: broke off: {one_line(str(error) or type(error).__name__)}", retry=True)
-
-
-class Content(RawIOBase):
-    """What a GET brings; ends in FetchError when it is cut short."""
-
-    def __init__(
-        self,
-        response: http.client.HTTPResponse,
-        connection: http.client.HTTPConnection,
-        trouble: Callable[[Exception], FetchError],
-    ) -> None:
-        self.headers = response.headers
-        self._response = response
-        self._connection = connection
-        self._trouble = trouble
-        self._left = response.length
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            count = self._response.readinto(buffer)
-        except (OSError, http.client.HTTPException) as error:
-            raise self._trouble(error) from error
-        if self._left is not None:
-            self._left -= count
-            if not count and self._left and len(buffer):
-                raise FetchError(f"broke off, {self._left} bytes before the end", retry=True)
-        return count
-
-    def close(self) -> None:
-        self._connection.close()
-        super().close()
 
 
 def _context(ca_bundle: str) -> ssl.SSLContext:

@@ -14,7 +14,7 @@ from scitq.fetch.backends.accounts import S3Access, s3_access
 from scitq.fetch.backends.answers import Row, http_time, parsed, refusal
 from scitq.fetch.backends.bodies import Body, Chunk
 from scitq.fetch.backends.objects import Objects
-from scitq.fetch.backends.rest import Answer, Content, Host
+from scitq.fetch.backends.rest import Answer, Host
 from scitq.fetch.backends.service import Found, Page
 from scitq.fetch.backends.signing import Request, encoded, s3_headers, s3_target, utc_now
 from scitq.fetch.settings import Settings, settings
@@ -42,6 +42,7 @@ class S3:
     """The requests, as `Service` tells them."""
 
     def __init__(self, access: S3Access, chosen: Settings) -> None:
+        self.ca_bundle = access.ca_bundle
         self._access = access
         self._stall_s = chosen.stall_s
         self._guard = threading.Lock()
@@ -79,8 +80,8 @@ class S3:
             if error.retry:
                 raise
             # The answer to HEAD has no body to say why; a GET that fails alike has.
-            with self.content(top, key):
-                raise error from None
+            self._ask("GET", top, key, headers={"range": "bytes=0-0"})
+            raise error from None
         headers = answer.headers
         etag = headers.get("ETag", "")
         sealed = headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
@@ -95,21 +96,10 @@ class S3:
             headers.get("Content-Type", ""),
         )
 
-    def content(self, top: str, key: str) -> Content:
-        host, request = self._request("GET", top, key)
-        found = host.stream(request.target, self._signed(request, top))
-        if isinstance(found, Answer):
-            raise _refusal(found)
-        return found
-
-    def blocks(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]]:
+    def blocks(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]] | None:
         from scitq.fetch.backends import native
 
-        if native.takes(key):
-            return native.read(self._store(top), key)
-        content = self.content(top, key)
-        blocks = iter(lambda: content.read(1 << 20), b"")
-        return content.headers.get("ETag", ""), int(content.headers.get("Content-Length", -1)), blocks
+        return native.read(self._store(top), key) if native.takes(key) else None
 
     def address(self, top: str, key: str) -> str:
         _, request = self._request("GET", top, key)

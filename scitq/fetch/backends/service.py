@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from scitq.fetch.backends.bodies import Body
-from scitq.fetch.backends.rest import Content
 from scitq.fetch.storage import Watch
 
 
@@ -31,17 +30,16 @@ class Page(NamedTuple):
 class Service(Protocol):
     """One provider's requests; each tries once, and raises FetchError. A `top` is a bucket or container."""
 
+    ca_bundle: str  # PEM file of the authorities to trust; "" the system's
+
     def page(self, top: str, prefix: str, more: str, *, flat: bool, most: int = 0) -> Page:
         """What has this prefix: all, or (not `flat`) what the next `/` ends; `most` 0: as many as it likes."""
 
     def head(self, top: str, key: str) -> Found:
         """One object; its `md5` only when it is one of the content."""
 
-    def content(self, top: str, key: str) -> Content:
-        """One object's content."""
-
-    def blocks(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]]:
-        """A small object: its ETag, size and content."""
+    def blocks(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]] | None:
+        """A small object: its ETag, size and content; None when its address has to be used instead."""
 
     def address(self, top: str, key: str) -> str:
         """Where one object can be read with the headers that `address_headers` returns, for an hour."""
