@@ -6,29 +6,52 @@ The names below are loaded when first asked for, so that whoever only parses add
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scitq.fetch.storage import FetchError, Stopped, TimedOut
+    from scitq.fetch.copying import copy, sync
+    from scitq.fetch.deleting import delete
+    from scitq.fetch.jobs import Incomplete, Outcome, Report
+    from scitq.fetch.listing import Usage, du, exists, info, list, nrlist  # noqa: A004 - the name that users know
+    from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, Stopped, TimedOut
     from scitq.fetch.transfer import Fetched, Stored, get, put
     from scitq.fetch.uri import Uri, UriError, absolute, check, parse
 
 __all__ = [
+    "Entry",
     "FetchError",
     "Fetched",
+    "Incomplete",
+    "NotThere",
+    "Outcome",
+    "Refused",
+    "Report",
     "Stopped",
     "Stored",
     "TimedOut",
     "Uri",
     "UriError",
+    "Usage",
     "absolute",
     "check",
+    "copy",
+    "delete",
+    "du",
+    "exists",
     "get",
+    "info",
+    "list",
+    "nrlist",
     "parse",
     "put",
+    "sync",
 ]
 
 _HOMES = {
     **dict.fromkeys(("Uri", "UriError", "absolute", "check", "parse"), "uri"),
-    **dict.fromkeys(("FetchError", "Stopped", "TimedOut"), "storage"),
+    **dict.fromkeys(("Entry", "FetchError", "NotThere", "Refused", "Stopped", "TimedOut"), "storage"),
     **dict.fromkeys(("Fetched", "Stored", "get", "put"), "transfer"),
+    **dict.fromkeys(("copy", "sync"), "copying"),
+    "delete": "deleting",
+    **dict.fromkeys(("Incomplete", "Outcome", "Report"), "jobs"),
+    **dict.fromkeys(("Usage", "du", "exists", "info", "list", "nrlist"), "listing"),
 }
 
 

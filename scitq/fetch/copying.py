@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, cast
 
 from scitq.fetch.deleting import Doomed, deleted
-from scitq.fetch.filters import takes
-from scitq.fetch.jobs import How, Job, Outcome, outcome_of
+from scitq.fetch.filters import patterns, takes
+from scitq.fetch.jobs import How, Job, Outcome, Report, finish, outcome_of
 from scitq.fetch.listing import found
 from scitq.fetch.naming import Place, naming, place
 from scitq.fetch.parallel import ahead, each
@@ -91,15 +91,15 @@ class Copying(Job):
             _, theirs = found(target, self._takes)
         except NotThere:
             theirs = iter(())
-        doomed = Doomed()
-        steps = plan(ahead(entries, _AHEAD), ahead(theirs, _AHEAD), self._sides)
-        yield from self._carried_out(steps, doomed, lambda name: (source.path(name), target.path(name)))
-        if self.failed:
-            self.withheld = doomed.count  # what seems to be missing may be there
-        elif self.how.dry_run:
-            yield from (Outcome(name, "deleted") for name in doomed)
-        else:
-            yield from deleted(self, target, iter(doomed))
+        with Doomed() as doomed:
+            steps = plan(ahead(entries, _AHEAD), ahead(theirs, _AHEAD), self._sides)
+            yield from self._carried_out(steps, doomed, lambda name: (source.path(name), target.path(name)))
+            if self.failed:
+                self.withheld = doomed.count  # what seems to be missing may be there
+            elif self.how.dry_run:
+                yield from (Outcome(name, "deleted") for name in doomed)
+            else:
+                yield from deleted(self, target, iter(doomed))
 
     def _carried_out(self, steps: Iterable[Step], doomed: Doomed, paths: Paths) -> Iterator[Outcome]:
         def work(step: Step) -> Outcome:
@@ -199,3 +199,41 @@ def _md5(path: str, watch: Watch) -> str:
             digest.update(block)
             watch.check()
     return digest.hexdigest()
+
+
+def copy(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    checksum: bool = False,
+    dry_run: bool = False,
+    parallel: int | None = None,
+) -> Report:
+    """Copy a file, or with a final `/` all that a folder holds; what the target has already is left as it is.
+
+    Both may be on any storage. A file goes into a target that ends with `/` or is a folder here, else it gets that
+    name. Raises FetchError, one line: Incomplete when some files failed, which names them; the others are copied.
+    """
+    how = How(patterns(include), patterns(exclude), checksum=checksum, dry_run=dry_run, parallel=parallel)
+    return finish(Copying(os.fspath(source), os.fspath(target), how))
+
+
+def sync(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    delete: bool = False,
+    checksum: bool = False,
+    dry_run: bool = False,
+    parallel: int | None = None,
+) -> Report:
+    """Make a folder hold what another holds; with `delete` nothing else, but what the patterns do not mean stays.
+
+    Nothing is deleted when anything failed. Else as `copy`.
+    """
+    how = How(patterns(include), patterns(exclude), delete, checksum, dry_run, parallel)
+    return finish(Syncing(os.fspath(source), os.fspath(target), how))

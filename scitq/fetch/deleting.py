@@ -5,9 +5,10 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import IO, Self
 
-from scitq.fetch.filters import takes
-from scitq.fetch.jobs import How, Job, Outcome, outcome_of
+from scitq.fetch.filters import patterns, takes
+from scitq.fetch.jobs import How, Job, Outcome, Report, finish, outcome_of
 from scitq.fetch.listing import found
 from scitq.fetch.naming import Place, naming, place
 from scitq.fetch.parallel import ahead, each
@@ -77,20 +78,45 @@ def _bundles(names: Iterator[str]) -> Iterator[list[str]]:
 
 
 class Doomed:
-    """Names to be deleted when all else is done, kept on disk: there may be millions."""
+    """Names to be deleted when all else is done, kept on disk: there may be millions. A context manager."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as it is needed
+        self._file: IO[bytes] | None = None
         self.count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def add(self, name: str) -> None:
         """Keep one more."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this
         self._file.write(os.fsencode(name) + b"\0")
         self.count += 1
 
     def __iter__(self) -> Iterator[str]:
+        if self._file is None:
+            return
         self._file.seek(0)
         rest = b""
         while block := self._file.read(1 << 16):
             *whole, rest = (rest + block).split(b"\0")
             yield from map(os.fsdecode, whole)
+
+
+def delete(
+    uri: str | os.PathLike[str],
+    *,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    dry_run: bool = False,
+) -> Report:
+    """Delete a file, or all that a folder holds, with or without a final `/`.
+
+    Raises FetchError, one line: NotThere when nothing is there, Incomplete when some files are still there.
+    """
+    return finish(Deleting(os.fspath(uri), How(patterns(include), patterns(exclude), dry_run=dry_run)))

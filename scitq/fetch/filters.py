@@ -21,6 +21,11 @@ from scitq.fetch.uri import one_line
 Takes = Callable[[str], bool]
 
 
+def patterns(given: Iterable[str]) -> tuple[str, ...]:
+    """One pattern or several, as several."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
 def takes(include: Iterable[str], exclude: Iterable[str]) -> Takes | None:
     """Whether a name is meant, as a function; None when all are. Raises FetchError for a pattern that is none."""
     included, excluded = _any_of(include), _any_of(exclude)
@@ -35,8 +40,8 @@ def takes(include: Iterable[str], exclude: Iterable[str]) -> Takes | None:
     return meant
 
 
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str] | None:
-    parts = [_translated(pattern) for pattern in patterns]
+def _any_of(given: Iterable[str]) -> re.Pattern[str] | None:
+    parts = [_translated(pattern) for pattern in patterns(given)]
     return re.compile("|".join(parts), re.DOTALL) if parts else None
 
 

@@ -11,6 +11,7 @@ import pytest
 from scitq.fetch import FetchError, Stopped, TimedOut, get, transfer
 from scitq.fetch.backends import file as file_backend
 from scitq.fetch.folders import merge
+from scitq.fetch.settings import Settings
 from scitq.fetch.storage import Entry, storage_of
 from scitq.fetch.uri import BACKENDS, Uri
 
@@ -237,6 +238,7 @@ def test_a_file_shorter_than_listed_is_not_taken(data: Path, there: Path, monkey
         return (entry._replace(size=6) for entry in walk(self, path))
 
     monkeypatch.setattr(file_backend.Backend, "walk", lying)
+    monkeypatch.setattr(transfer, "settings", lambda: Settings(tries=1))
     with pytest.raises(FetchError, match="changed since it was listed") as caught:
         get(f"{data}/", there)
     assert caught.value.retry
