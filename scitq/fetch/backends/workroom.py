@@ -1,0 +1,32 @@
+"""A hidden folder beside where files will lie, for what others' programs write before anything is whole."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from scitq.fetch.partial import PREFIX
+from scitq.fetch.storage import FetchError
+
+
+@contextmanager
+def workroom(folder: str, purpose: str) -> Iterator[str]:
+    """The path of a folder in `folder`, for one process at a time; gone after success, kept to go on from otherwise.
+
+    Equal purposes have one room. Makes missing folders. Raises OSError, and FetchError while another works there.
+    """
+    digest = hashlib.sha256(os.fsencode(purpose)).hexdigest()[:16]
+    path = os.path.join(os.path.abspath(folder), f"{PREFIX}{digest}")
+    os.makedirs(path, exist_ok=True)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FetchError("another process is fetching the same to the same place", retry=True) from None
+        yield path
+        shutil.rmtree(path)
+    finally:
+        os.close(fd)
