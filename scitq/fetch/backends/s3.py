@@ -298,6 +298,8 @@ def _listed(row: Row, *, url_encoded: bool) -> Found:
     key = unquote_plus(row["Key"]) if url_encoded else row["Key"]
     size = int(row.get("Size", -1))
     etag = row.get("ETag", "")
+    if etag and '"' not in etag:  # rclone serves it bare in listings, and as it should be elsewhere
+        etag = f'"{etag}"'
     modified = datetime.fromisoformat(row["LastModified"]).timestamp() if "LastModified" in row else None
     return Found(key, size, etag, modified, _md5(etag), folder=not size and key.endswith("/"))
 
