@@ -27,6 +27,8 @@ from scitq.fetch.uri import Uri
 
 R = TypeVar("R")
 
+_DAY_S = 86_400.0
+
 _landing = threading.Lock()  # whoever fetches into a shared folder finds no name taken between look and move
 
 
@@ -61,7 +63,8 @@ def get(
 
     A name that the folder already holds is refused. What an earlier try that was killed, or may be tried again, had
     brought of the same version is not brought again. `limit_s`: seconds, by default 600 per GiB and at least
-    600; `unpack_limit`: bytes that actions may write, by default 200 times the download and at least 1 GiB.
+    600, a day where a size is not known; `unpack_limit`: bytes that actions may write, by default 200 times the
+    download and at least 1 GiB.
     Raises FetchError (Stopped when `stop` was set, TimedOut), one line that names the address.
     """
     known = settings()
@@ -93,7 +96,8 @@ def bring(
     entries = patiently(lambda: _listed(source, watch), watch, tries)
     size = sum(max(0, entry.size) for entry in entries)
     if limit_s is None:
-        watch.limit(max(600.0, 600.0 * size / (1 << 30)))
+        told = all(entry.size >= 0 for entry in entries)
+        watch.limit(max(600.0, 600.0 * size / (1 << 30)) if told else _DAY_S)
     watch.check()
     os.makedirs(folder, exist_ok=True)
     if not source.uri.actions:
