@@ -113,7 +113,7 @@ def _read(said: IO[bytes]) -> str:
 
 
 def _reason(printed: str, code: int) -> str:
-    """The line that tells most: the last that speaks of an error, else the last."""
+    """The line that tells most: the first that speaks of an error, for the cause comes first; else the last."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.search(line)]
-    return one_line((errors or lines or [f"exit code {code}"])[-1])[:300]
+    return one_line((errors[:1] or lines[-1:] or [f"exit code {code}"])[0])[:300]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 Row = dict[str, str]
@@ -92,6 +92,7 @@ class Ena:
         self.rows = dict(RECORDED)
         self.faults: dict[str, list[Fault]] = {}  # by accession: what is said before, the last one for ever
         self.missing: set[str] = set()  # parts of paths that answer 404
+        self.cut: set[str] = set()  # parts of paths whose content ends half way
         self.asked: list[str] = []  # accessions
         self.taken: list[str] = []  # paths
         self.over = threading.Event()
@@ -179,6 +180,13 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_error(404)
             return False
         return True
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        content = source.read()
+        if any(part in self.path for part in self._ena.cut):
+            content = content[: len(content) // 2]
+            self.close_connection = True
+        outputfile.write(content)
 
     def _report(self, asked: dict[str, list[str]]) -> None:
         accession = asked["accession"][0]

@@ -51,6 +51,11 @@ def place(path: str) -> Place:
     return Place(user or PUBLIC, host, int(port) if port else _PORT, rest)
 
 
+def purpose(name: str) -> str:
+    """For what a workroom is: a file that is to have this name."""
+    return f"{name} by ascp"
+
+
 class Backend:
     """The `Storage` of fasp://."""
 
@@ -75,7 +80,7 @@ class Backend:
     def download(self, path: str, entry: Entry, target: str, watch: Watch) -> int:
         at = place(path)
         folder, name = os.path.split(target)
-        with workroom(folder, f"{name} by ascp") as room:
+        with workroom(folder, purpose(name)) as room:
             here = os.path.join(room, "one")
             _ascp(at, ["--mode=recv", "-k", "2", at.path, "./one"], room, watch)
             size = os.stat(here).st_size

@@ -9,12 +9,13 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import BinaryIO, NamedTuple
 
 from scitq.fetch.backends import ena, fasp, sra
-from scitq.fetch.backends.workroom import workroom
+from scitq.fetch.backends.workroom import leave, workroom
+from scitq.fetch.partial import Partial
 from scitq.fetch.retries import patiently
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, FetchError, NotThere, Stopped, TimedOut, Watch, storage_of
@@ -101,16 +102,19 @@ class Backend:
 
         Where only SRA knows the run, they may then have other names than `entry`.
         """
-        ways = self._ways(self._find(path), target, watch)
+        wanted = self._find(path)
+        ways = self._ways(wanted, target, watch)
         answers: dict[str, FetchError] = {}
         try:
-            return patiently(partial(_round, ways, answers), watch, ROUNDS)
+            moved = patiently(partial(_round, ways, answers), watch, ROUNDS)
         except (Stopped, TimedOut):
             raise
         except FetchError as error:
             # Final, whatever the answers were: whoever called would only begin the rounds again.
             nowhere = all(isinstance(answer, NotThere) for answer in answers.values())
             raise (NotThere if nowhere else FetchError)(error.reason, retry=False) from error
+        _tidy(wanted, target)
+        return moved
 
     def upload(self, source: str, path: str, watch: Watch) -> int:
         raise FetchError(_READ_ONLY, retry=False)
@@ -199,7 +203,7 @@ class Backend:
         with turns.of_sra(watch):
             if folder in turns.from_sra:
                 return 0
-            with workroom(folder, f"{wanted.run} from SRA") as room:
+            with workroom(folder, _purpose(wanted)) as room:
                 brought = {os.path.basename(path): path for path in sra.bring(wanted.run, room, watch)}
                 if wanted.file is not None and wanted.entry.name not in brought:
                     raise FetchError(f"has it as {' '.join(brought)}, which run+fastq@sra:// takes", retry=False)
@@ -212,6 +216,19 @@ class Backend:
     def _turns_of(self, run: str) -> _Turns:
         with self._guard:
             return self._turns.setdefault(run, _Turns())
+
+
+def _purpose(wanted: _Wanted) -> str:
+    return f"{wanted.run} from SRA"
+
+
+def _tidy(wanted: _Wanted, target: str) -> None:
+    """Remove what the ways that led nowhere, now or before, left to go on from."""
+    folder, name = os.path.split(target)
+    leave(folder, fasp.purpose(name))
+    leave(folder, _purpose(wanted))
+    with suppress(FetchError), Partial(target, "", -1) as rest:
+        rest.discard()
 
 
 def _addresses(way: str, file: ena.File) -> Iterator[tuple[str, Uri]]:

@@ -85,7 +85,9 @@ def _public(run: str) -> tuple[Storage, str]:
 def _validate(source: str, room: str, watch: Watch) -> None:
     """Hold an object against the sums in it; one that is broken is removed."""
     try:
-        _KIT.run(["vdb-validate", source], room, watch)
+        # It succeeds, and says nothing, where there is no object at all.
+        if "is consistent" not in _KIT.run(["vdb-validate", source], room, watch):
+            raise FetchError("vdb-validate: what came is no object of SRA", retry=True)
     except FetchError:
         watch.check()
         broken = os.path.join(room, source)

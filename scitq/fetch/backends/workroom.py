@@ -5,7 +5,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from scitq.fetch.partial import PREFIX
 from scitq.fetch.storage import FetchError
@@ -17,8 +17,7 @@ def workroom(folder: str, purpose: str) -> Iterator[str]:
 
     Equal purposes have one room. Makes missing folders. Raises OSError, and FetchError while another works there.
     """
-    digest = hashlib.sha256(os.fsencode(purpose)).hexdigest()[:16]
-    path = os.path.join(os.path.abspath(folder), f"{PREFIX}{digest}")
+    path = _path(folder, purpose)
     os.makedirs(path, exist_ok=True)
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -30,3 +29,15 @@ def workroom(folder: str, purpose: str) -> Iterator[str]:
         shutil.rmtree(path)
     finally:
         os.close(fd)
+
+
+def leave(folder: str, purpose: str) -> None:
+    """Remove what was kept of a purpose that is no more, unless somebody works there. Raises OSError."""
+    if os.path.lexists(_path(folder, purpose)):
+        with suppress(FetchError), workroom(folder, purpose):
+            pass
+
+
+def _path(folder: str, purpose: str) -> str:
+    digest = hashlib.sha256(os.fsencode(purpose)).hexdigest()[:16]
+    return os.path.join(os.path.abspath(folder), f"{PREFIX}{digest}")
