@@ -1,0 +1,243 @@
+"""A local S3 that is faster than its clients, so that they are what is measured; it checks no signature.
+
+`python -m benchmarks.fetch.stand_in FOLDER [CERTIFICATE KEY]` serves the buckets that are folders of FOLDER, and
+prints its port. Objects are plain files; parts, all but the last of one size, are written where they belong.
+Anything larger than 1 MiB gets an ETag that is no MD5, as S3 gives to what came in parts.
+"""
+
+import ctypes
+import hashlib
+import os
+import shutil
+import signal
+import socket
+import ssl
+import sys
+import threading
+import time
+import uuid
+from contextlib import suppress
+from email.utils import formatdate
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+PROCESSES = 2
+BLOCK = 1 << 20
+PAGE = 1000
+NO_BODY = b""
+
+
+class Connection:
+    """One client, one request after the other."""
+
+    def __init__(self, root: Path, plain: socket.socket, context: ssl.SSLContext | None) -> None:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._root = root
+        self._tls = context is not None
+        self._socket = context.wrap_socket(plain, server_side=True) if context else plain
+        self._file = self._socket.makefile("rb", buffering=1 << 16)
+        self._buffer = bytearray(BLOCK)
+
+    def serve(self) -> None:
+        """Until it hangs up."""
+        with suppress(OSError, ValueError), self._socket:
+            while line := self._file.readline():
+                method, target, _ = line.decode("latin-1").split(" ", 2)
+                headers = {}
+                while (field := self._file.readline().strip()) != b"":
+                    name, _, value = field.decode("latin-1").partition(":")
+                    headers[name.lower()] = value.strip()
+                self._answer(method, target, headers)
+
+    def _answer(self, method: str, target: str, headers: dict[str, str]) -> None:
+        parts = urlsplit(target)
+        query = {name: values[0] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+        bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
+        path = self._root / bucket / key
+        if "uploadId" in query or "uploads" in query:
+            self._multipart(method, path, query, headers, f"{bucket}</Bucket><Key>{escape(key)}")
+        elif method == "PUT" and not key:
+            path.mkdir(exist_ok=True)
+            self._say(200)
+        elif method == "PUT":
+            partial = path.parent / f".{uuid.uuid4().hex}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._take(partial, 0, headers)
+            partial.rename(path)
+            self._say(200, {"ETag": etag(path)})
+        elif method == "DELETE":
+            path.unlink(missing_ok=True)
+            self._say(204)
+        elif not key:
+            self._list(bucket, query) if "location" not in query else self._xml("<LocationConstraint/>")
+        elif not path.is_file():
+            body = b"<Error><Code>NoSuchKey</Code><Message>none</Message></Error>"
+            self._say(404, {"Content-Type": "application/xml"}, NO_BODY if method == "HEAD" else body)
+        else:
+            self._give(path, headers.get("range"), head=method == "HEAD")
+
+    def _give(self, path: Path, asked: str | None, *, head: bool) -> None:
+        status = path.stat()
+        begin, end = 0, status.st_size
+        fields = {
+            "ETag": etag(path),
+            "Last-Modified": formatdate(status.st_mtime, usegmt=True),
+            "Accept-Ranges": "bytes",
+        }
+        if asked:
+            first, _, last = asked.removeprefix("bytes=").partition("-")
+            begin, end = int(first), min(int(last) + 1 if last else end, end)
+            fields["Content-Range"] = f"bytes {begin}-{end - 1}/{status.st_size}"
+        fields["Content-Length"] = str(end - begin)
+        self._say(206 if asked else 200, fields, None)
+        if head:
+            return
+        with path.open("rb", buffering=0) as content:
+            if not self._tls:
+                while begin < end:
+                    begin += os.sendfile(self._socket.fileno(), content.fileno(), begin, end - begin)
+                return
+            content.seek(begin)
+            view = memoryview(self._buffer)
+            while begin < end:
+                count = content.readinto(view[: min(BLOCK, end - begin)])
+                self._socket.sendall(view[:count])
+                begin += count
+
+    def _multipart(self, method: str, path: Path, query: dict[str, str], headers: dict[str, str], where: str) -> None:
+        if "uploads" in query:
+            upload = uuid.uuid4().hex
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._xml(
+                f"<InitiateMultipartUploadResult><Bucket>{where}</Key><UploadId>{upload}</UploadId>"
+                "</InitiateMultipartUploadResult>"
+            )
+            return
+        folder = self._root / f".{query['uploadId']}"  # its file, and an empty file named after each size of a part
+        whole = folder / "whole"
+        if method == "PUT":
+            size, number = int(headers["content-length"]), int(query["partNumber"])
+            folder.mkdir(exist_ok=True)
+            (folder / str(size)).touch()
+            step = max(int(one.name) for one in folder.iterdir() if one != whole)  # the last part is never the first
+            self._take(whole, (number - 1) * step, headers)
+            self._say(200, {"ETag": f'"{number:032x}-1"'})
+            return
+        self._file.read(int(headers.get("content-length", "0")))
+        if method == "POST":
+            whole.rename(path)
+        shutil.rmtree(folder, ignore_errors=True)
+        self._xml(
+            f"<CompleteMultipartUploadResult><Bucket>{where}</Key><ETag>{escape(etag(path))}</ETag>"
+            "</CompleteMultipartUploadResult>"
+        )
+
+    def _take(self, path: Path, offset: int, headers: dict[str, str]) -> None:
+        if "100-continue" in headers.get("expect", "").lower():
+            self._socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        left = int(headers.get("content-length", "0"))
+        view = memoryview(self._buffer)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), "wb", buffering=0) as content:
+            content.seek(offset)
+            while left:
+                count = self._file.readinto(view[: min(BLOCK, left)])
+                content.write(view[:count])
+                left -= count
+
+    def _list(self, bucket: str, query: dict[str, str]) -> None:
+        prefix = query.get("prefix", "")
+        after = query.get("continuation-token") or query.get("start-after") or ""
+        names = [name for name in keys(self._root / bucket) if name.startswith(prefix) and name > after]
+        count = min(int(query.get("max-keys", PAGE)), PAGE)
+        shown, folders = [], []
+        for name in names[: count if not query.get("delimiter") else None]:
+            rest, slash, _ = name[len(prefix) :].partition("/")
+            if query.get("delimiter") and slash:
+                if f"{prefix}{rest}/" not in folders:
+                    folders.append(f"{prefix}{rest}/")
+                continue
+            status = (self._root / bucket / name).stat()
+            shown.append(
+                f"<Contents><Key>{escape(name)}</Key><LastModified>{iso(status.st_mtime)}</LastModified>"
+                f"<ETag>{escape(etag(self._root / bucket / name))}</ETag><Size>{status.st_size}</Size>"
+                "<StorageClass>STANDARD</StorageClass></Contents>"
+            )
+        more = not query.get("delimiter") and len(names) > count
+        self._xml(
+            f"<ListBucketResult><Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(shown)}</KeyCount>"
+            f"<MaxKeys>{count}</MaxKeys><IsTruncated>{str(more).lower()}</IsTruncated>"
+            + (f"<NextContinuationToken>{escape(names[count - 1])}</NextContinuationToken>" if more else "")
+            + "".join(shown)
+            + "".join(f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in folders)
+            + "</ListBucketResult>"
+        )
+
+    def _xml(self, text: str) -> None:
+        self._say(
+            200, {"Content-Type": "application/xml"}, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}'.encode()
+        )
+
+    def _say(self, status: int, fields: dict[str, str] | None = None, body: bytes | None = NO_BODY) -> None:
+        """`body` None: what follows is sent by the caller, who gives its length."""
+        lines = [f"HTTP/1.1 {status} -", *(f"{name}: {value}" for name, value in (fields or {}).items())]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
+
+
+def etag(path: Path) -> str:
+    """MD5 of small content, read once for each state of the file; something opaque of large content."""
+    status = path.stat()
+    state = (str(path), status.st_mtime_ns, status.st_size)
+    if state not in _etags:
+        small = status.st_size <= 1 << 20
+        _etags[state] = hashlib.md5(path.read_bytes()).hexdigest() if small else f"{status.st_mtime_ns:032x}-1"
+    return f'"{_etags[state]}"'
+
+
+def keys(bucket: Path) -> list[str]:
+    """All names of a bucket in order; looked up anew after half a second."""
+    found, until = _keys.get(bucket, ([], 0.0))
+    if time.monotonic() > until:
+        paths = (Path(at) / name for at, _, files in os.walk(bucket) for name in files)
+        found = sorted(path.relative_to(bucket).as_posix() for path in paths)
+        _keys[bucket] = (found, time.monotonic() + 0.5)
+    return found
+
+
+def iso(seconds: float) -> str:
+    """As the listing tells times."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(seconds))
+
+
+_etags: dict[tuple[str, int, int], str] = {}
+_keys: dict[Path, tuple[list[str], float]] = {}
+
+
+def main(folder: str, *certificate: str) -> None:
+    """Serve until killed, from two processes that accept on one socket."""
+    context = None
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+    parent = os.getpid()
+    children = [os.fork() for _ in range(PROCESSES - 1) if os.getpid() == parent]
+    if children and os.getpid() == parent:
+        print(listener.getsockname()[1], flush=True)
+    else:
+        prctl = ctypes.CDLL(None).prctl
+        prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    while True:
+        plain, _ = listener.accept()
+        threading.Thread(target=_serve, args=(Path(folder), plain, context), daemon=True).start()
+
+
+def _serve(root: Path, plain: socket.socket, context: ssl.SSLContext | None) -> None:
+    with suppress(OSError):
+        Connection(root, plain, context).serve()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

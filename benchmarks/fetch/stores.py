@@ -1,0 +1,127 @@
+"""S3 and Azure: one large file, many small ones, listings, and a sync that finds nothing to do."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.fetch import movers, payload
+from benchmarks.fetch.contest import contest, row
+from benchmarks.figures import Figure, Row, median
+
+MEMORY = 150.0  # MiB
+
+
+class Size(NamedTuple):
+    """How much is moved: bytes of the large files, number of small files and of keys, runs."""
+
+    large: int
+    azure_large: int
+    small: int
+    keys: int
+    web: int
+    runs: int
+
+
+def rows(size: Size) -> Iterator[Row]:
+    """S3 without and with TLS, then Azure."""
+    with payload.folder(4 * size.large) as home:
+        large = payload.file(home / "large", size.large)
+        small = payload.files(home / "small", size.small, 64 << 10)
+        root = home / "s3"
+        for certificate in (None, _certificate(home)):
+            (root / "bucket").mkdir(parents=True)
+            with _stand_in(root, certificate) as port:
+                store = movers.s3(port, certificate)
+                yield from _large(store, "S3 over TLS" if certificate else "S3", large, root, home, size)
+                yield from _small(store, "S3 over TLS" if certificate else "S3", small, root, home, size)
+                if not certificate:
+                    yield from _many(store, root, home, size)
+            payload.gone(root)
+
+
+def _large(store: movers.Store, where: str, large: Path, root: Path, home: Path, size: Size) -> Iterator[Row]:
+    stored, target = root / "bucket/large", home / "got"
+    amount = f"{size.large >> 20:,} MiB file"
+    uploads = contest(
+        movers.up(store, large, "bucket/large"),
+        size.runs,
+        lambda: payload.gone(stored),
+        lambda: payload.same(large, stored),
+    )
+    beside = ("s5cmd", "rclone")
+    yield row(f"{where}, {amount} up", *uploads, beside=beside, must=1.2, reach=1.0, memory=MEMORY)
+    downloads = contest(
+        movers.down(store, "bucket/large", target),
+        size.runs,
+        lambda: payload.gone(target),
+        lambda: payload.same(large, target),
+    )
+    yield row(f"{where}, {amount} down", *downloads, beside=beside, must=1.2, reach=1.0, memory=MEMORY)
+    payload.gone(target)
+    payload.gone(stored)
+
+
+def _small(store: movers.Store, where: str, small: Path, root: Path, home: Path, size: Size) -> Iterator[Row]:
+    stored, target = root / "bucket/small", home / "got"
+    amount = f"{size.small:,} files of 64 KiB"
+    for way, subjects, to in (
+        ("up", movers.up(store, small, "bucket/small/"), stored),
+        ("down", movers.down(store, "bucket/small/", target), target),
+    ):
+        costs, skipped = contest(
+            subjects, size.runs, lambda to=to: payload.gone(to), lambda to=to: payload.same(small, to)
+        )  # type: ignore[misc]
+        title = f"{where}, {amount} {way}"
+        yield row(title, costs, skipped, beside=("s5cmd", "rclone"), must=1.2, reach=1.0)
+        if "aws" in costs:
+            times = median([his.wall / mine.wall for mine, his in zip(costs["scitq"], costs["aws"], strict=True)])
+            yield Row(f"{title}: how many times faster than the aws command", (Figure(times, 8, 8, "x", less=False),))
+
+
+def _many(store: movers.Store, root: Path, home: Path, size: Size) -> Iterator[Row]:
+    many = payload.files(home / "many", size.keys, 100)
+    nothing = lambda: None  # noqa: E731 - nothing to prepare, nothing to verify
+    movers_up = movers.up(store, many, "bucket/many/")
+    contest({"scitq": movers_up["scitq"]}, 1, nothing, lambda: payload.same(many, root / "bucket/many"))
+    listed = contest(movers.listing(store, "bucket/many/"), size.runs, nothing, nothing)
+    yield row(f"S3, list of {size.keys:,} keys", *listed, beside=("rclone",), must=1.2, reach=1.0)
+    synced = contest(movers.sync(store, many, "bucket/many/"), size.runs, nothing, nothing)
+    yield row(f"S3, sync of {size.keys:,} files, nothing changed", *synced, beside=("rclone",), must=1.2, reach=1.0)
+    payload.gone(many)
+
+
+@contextmanager
+def _stand_in(root: Path, certificate: Path | None) -> Iterator[int]:
+    words = [sys.executable, "-m", "benchmarks.fetch.stand_in", str(root)]
+    if certificate:
+        words += [str(certificate), str(certificate.with_suffix(".key"))]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        try:
+            yield int(server.stdout.readline())
+        finally:
+            server.terminate()
+
+
+def _certificate(home: Path) -> Path:
+    """Of 127.0.0.1, signed by itself."""
+    certificate = home / "server.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
+            *(
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                certificate.with_suffix(".key"),
+                "-out",
+                certificate,
+            ),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return certificate
