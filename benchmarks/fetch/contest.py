@@ -41,16 +41,15 @@ def contest(
         for name, subject in subjects.items():
             if isinstance(subject, NotHereError):
                 skipped[name] = str(subject)
-            if name in skipped:
-                continue
-            prepare()
-            try:
-                costs.setdefault(name, []).append(run(subject))
-                verify()
-            except RuntimeError as problem:
-                if name == "scitq":
-                    raise
-                skipped[name] = str(problem)
+            elif name not in skipped:
+                prepare()
+                try:
+                    costs.setdefault(name, []).append(run(subject))
+                    verify()
+                except RuntimeError as problem:
+                    if name == "scitq":
+                        raise
+                    skipped[name] = str(problem)
     return {name: each for name, each in costs.items() if name not in skipped}, skipped
 
 
@@ -84,16 +83,18 @@ def row(
     beside: Sequence[str],
     must: float,
     reach: float,
-    best: Callable[[list[float]], float] = min,
+    slowest: bool = False,
     memory: float | None = None,
 ) -> Row:
-    """Scitq's wall over the `best` (or slowest, or sum) of those `beside` it, run by run, and perhaps its memory."""
-    others = [name for name in beside if name in costs]
+    """The wall time of scitq over that of the best (or the `slowest`) of those `beside` it, run by run; perhaps its memory."""
+    others = sorted(
+        (name for name in beside if name in costs),
+        key=lambda name: median([cost.wall for cost in costs[name]]),
+        reverse=slowest,
+    )
     if not others:
         return Row(title, (), f"not measured: {'; '.join(f'{name}: {why}' for name, why in skipped.items())}")
-    ratios = [
-        mine.wall / best([costs[name][index].wall for name in others]) for index, mine in enumerate(costs["scitq"])
-    ]
+    ratios = [mine.wall / other.wall for mine, other in zip(costs["scitq"], costs[others[0]], strict=True)]
     figures = [Figure(median(ratios), must, reach, "x")]
     if memory is not None:
         figures.append(Figure(max(cost.peak for cost in costs["scitq"]), memory, memory, "MiB"))

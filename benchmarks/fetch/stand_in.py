@@ -141,7 +141,7 @@ class Connection:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o644), "wb", buffering=0) as content:
             content.seek(offset)
             while left:
-                count = self._file.readinto(view[: min(BLOCK, left)])
+                count = self._file.readinto(view[: min(BLOCK, left)])  # type: ignore[attr-defined]
                 content.write(view[:count])
                 left -= count
 

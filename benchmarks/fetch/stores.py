@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,9 +72,7 @@ def _small(store: movers.Store, where: str, small: Path, root: Path, home: Path,
         ("up", movers.up(store, small, "bucket/small/"), stored),
         ("down", movers.down(store, "bucket/small/", target), target),
     ):
-        costs, skipped = contest(
-            subjects, size.runs, lambda to=to: payload.gone(to), lambda to=to: payload.same(small, to)
-        )  # type: ignore[misc]
+        costs, skipped = contest(subjects, size.runs, partial(payload.gone, to), partial(payload.same, small, to))
         title = f"{where}, {amount} {way}"
         yield row(title, costs, skipped, beside=("s5cmd", "rclone"), must=1.2, reach=1.0)
         if "aws" in costs:
