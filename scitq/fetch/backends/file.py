@@ -117,7 +117,7 @@ def _folder(path: str) -> tuple[str, tuple[int, int]]:
     except OSError as error:
         _refuse(error)
     if not stat.S_ISDIR(status.st_mode):
-        raise FetchError("is a file, not a folder", retry=False)
+        raise NotThere("is a file, not a folder", retry=False)
     return path, (status.st_dev, status.st_ino)
 
 

@@ -127,7 +127,7 @@ def _list(given: Namespace, *, deep: bool, whole: bool) -> int:
             print_json(_fields(name, entry) for name, entry in entries())
         else:
             for name, entry in entries():
-                count = "" if entry.size < 0 else str(entry.size)
+                count = "" if entry.size < 0 or name.endswith("/") else str(entry.size)
                 print(f"{count:>15}  {moment(entry.modified):19}  {one_line(name)}")
     return code
 
