@@ -40,7 +40,7 @@ def main() -> int:
             print(f"{row.verdict:8} {row.title}: {figures or row.note}", flush=True)
     command = "python -m benchmarks" + (" --full" if given.full else " --short")
     if given.out:
-        given.out.write_text(report.page(rows, about, size, command), encoding="utf-8")
+        given.out.write_text(report.page(rows, about, size.runs, command), encoding="utf-8")
     return int(given.full and any(row.verdict == "missed" for row in rows))
 
 

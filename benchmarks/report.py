@@ -1,16 +1,19 @@
 """The page that a run writes: what was asked, what was measured, and how each row came about."""
 
-from benchmarks.figures import Figure, Row, Size
+from benchmarks.figures import Figure, Row
 
 
-def page(rows: list[Row], machine: list[str], size: Size, command: str) -> str:
-    """The whole page as Markdown."""
+MESH = """# How fast, beside the peers
+
+Written by `{command}`, never by hand. All in one run on one machine, subjects in turn
+(A B A B), medians of {runs} runs; the journal synced before any answer, output captured.
+Ratios hold while the machine's speed drifts, absolute figures do not."""
+
+
+def page(rows: list[Row], machine: list[str], runs: int, command: str, head: str = MESH) -> str:
+    """The whole page as Markdown; `head` may name the `command` and the number of `runs`."""
     return "\n".join([
-        "# How fast, beside the peers",
-        "",
-        f"Written by `{command}`, never by hand. All in one run on one machine, subjects in turn",
-        f"(A B A B), medians of {size.runs} runs; the journal synced before any answer, output captured.",
-        "Ratios hold while the machine's speed drifts, absolute figures do not.",
+        head.format(command=command, runs=runs),
         "",
         *machine,
         "",
