@@ -20,6 +20,7 @@ QUEUED_MESSAGES = 1_000  # per connection, in libzmq; past that it is taken for 
 PUSH_LIMIT = 4 * MIB  # unread by one connection: past that nothing is pushed, and no task handed over, to it
 UNREAD_LIMIT = 16 * MIB  # past that its requests are refused; past twice that it is dropped
 _UNREAD = f"more than {UNREAD_LIMIT // MIB} MiB of answers lie unread for this connection: read them, then ask again"
+BACKLOG = 4096  # connections that wait to be taken: past that a newcomer is not heard, and tries again a second later
 HEARTBEAT_MS = 5_000
 SILENT_MS = 20_000
 
@@ -60,6 +61,7 @@ class Door:
         self.socket.router_mandatory = True
         self.socket.copy_threshold = TRACKED_FROM
         self.socket.maxmsgsize = MESSAGE_LIMIT
+        self.socket.backlog = BACKLOG
         self.socket.sndhwm = self.socket.rcvhwm = QUEUED_MESSAGES
         self.socket.heartbeat_ivl = HEARTBEAT_MS
         self.socket.heartbeat_timeout = SILENT_MS

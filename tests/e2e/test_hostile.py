@@ -1,12 +1,15 @@
 """Peers that mean harm, or know no better: the broker goes on, grows no fatter, and serves everybody else."""
 
+import itertools
 import os
 import random
 import resource
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -30,6 +33,7 @@ SLOTS = 40  # of a hostile worker
 GROWTH = 32 * MIB  # of the broker, whatever it was sent
 KEPT = 4096  # bytes more for each task or worker that it has to know
 CONNECTIONS = 2_000
+HALF_OPEN = 16 * 1024  # bytes of memory that a connection may take that has not said who it is
 VOLLEY = 250  # messages until the peer waits for an answer: below what a connection may have waiting
 DEFECTS = ("a defect of", "Traceback", "cannot be applied", "Error:", "Exception")
 
@@ -252,18 +256,32 @@ def test_a_flood_of_bent_messages_harms_nothing(tmp_path: Path, count: int) -> N
         check_unharmed(process, tmp_path)
 
 
+def connection(process: BrokerProcess) -> socket.socket:
+    host, _, port = process.address.removeprefix("tcp://").rpartition(":")
+    return socket.create_connection((host, int(port)), timeout=DEADLINE)
+
+
+def many_files(stack: ExitStack) -> None:
+    """As many connections as this machine lets a process have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def open_files(process: BrokerProcess) -> int:
+    assert process.process is not None
+    return len(os.listdir(f"/proc/{process.process.pid}/fd"))
+
+
 @pytest.mark.timeout(300)
 def test_floods_of_connections_keep_nobody_out(tmp_path: Path) -> None:
     """Connections that say nothing, or no ZeroMQ, or half a message: others come and go beside them."""
     with ExitStack() as stack:
         process = stack.enter_context(broker(tmp_path, tcp=True))
         bystander = stack.enter_context(Bystander(process))
-        host, _, port = process.address.removeprefix("tcp://").rpartition(":")
+        many_files(stack)
         noise = random.Random(1)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        silent = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(CONNECTIONS)]
+        silent = [stack.enter_context(connection(process)) for _ in range(CONNECTIONS)]
         bystander.check()
         for one in silent:
             with suppress(OSError):  # closed by the broker already
@@ -271,6 +289,58 @@ def test_floods_of_connections_keep_nobody_out(tmp_path: Path) -> None:
                     noise.choice((b"\xff" + bytes(8) + b"\x7f", b"GET / HTTP/1.1\r\n\r\n", noise.randbytes(200)))
                 )
         bystander.check()
+        check_unharmed(process, tmp_path)
+
+
+def test_many_that_come_at_once_are_all_heard(tmp_path: Path) -> None:
+    """The kernel lets them wait while the broker does something else, as when it has just started again."""
+    if int(Path("/proc/sys/net/core/somaxconn").read_text()) < CONNECTIONS:
+        pytest.skip(f"this machine lets fewer than {CONNECTIONS} connections wait (net.core.somaxconn)")
+    with ExitStack() as stack:
+        process = stack.enter_context(broker(tmp_path, tcp=True))
+        many_files(stack)
+        assert process.process is not None
+        process.process.send_signal(signal.SIGSTOP)
+        stack.callback(process.process.send_signal, signal.SIGCONT)
+        for _ in range(CONNECTIONS):
+            stack.enter_context(connection(process))
+        process.process.send_signal(signal.SIGCONT)
+        with process.client() as newcomer:
+            assert newcomer.status().pid == process.process.pid
+
+
+# The first bytes of ZMTP 3.1 with CURVE: signature, version, mechanism, `as-server`, filler; then the first command.
+GREETING = b"\xff" + bytes(7) + b"\1\x7f" + b"\3\1" + b"CURVE".ljust(20, b"\0") + bytes(32)
+HELLO = b"\4\xc8\5HELLO\1\0" + bytes(72)
+HALVES = (b"", GREETING[:5], GREETING[:10], GREETING[:32], GREETING, GREETING + HELLO[:40])
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("waves", [4, pytest.param(20, marks=pytest.mark.proof)])
+def test_half_a_greeting_again_and_again_keeps_nobody_out(tmp_path: Path, waves: int) -> None:
+    """Each wave of connections stops in the middle of its handshake; it stays open until the one after the next."""
+    with ExitStack() as stack:
+        process = stack.enter_context(broker(tmp_path, tcp=True))
+        bystander = stack.enter_context(Bystander(process))
+        many_files(stack)
+        before, halves = resident(process), itertools.cycle(HALVES)
+        held: deque[ExitStack] = deque()
+        for _ in range(waves):
+            wave = stack.enter_context(ExitStack())
+            for half in itertools.islice(halves, CONNECTIONS):
+                one = wave.enter_context(connection(process))
+                one.sendall(half)
+            held.append(wave)
+            if len(held) > 2:
+                held.popleft().close()
+            bystander.check()
+            with process.client() as newcomer:
+                assert newcomer.status().pid
+            assert resident(process) - before < GROWTH + 2 * CONNECTIONS * HALF_OPEN
+        while held:
+            held.popleft().close()
+        until(lambda: open_files(process) < CONNECTIONS, "the broker has let go of all of them")
+        assert resident(process) - before < GROWTH + 2 * CONNECTIONS * HALF_OPEN
         check_unharmed(process, tmp_path)
 
 
