@@ -167,11 +167,12 @@ class Objects:
             if not more:
                 break
         if not there:
+            reason = "no such folder"
             with suppress(NotThere, Refused):
-                if not self._service.head(top, prefix[:-1]).folder:
-                    raise FetchError("is a file, not a folder", retry=False)
-                return
-            raise NotThere("no such folder", retry=False)
+                if self._service.head(top, prefix[:-1]).folder:
+                    return
+                reason = "is a file, not a folder"
+            raise NotThere(reason, retry=False)
 
     def _download_small(
         self, top: str, key: str, content: tuple[str, int, Iterator[bytes]], entry: Entry, target: str, watch: Watch

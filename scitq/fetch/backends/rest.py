@@ -28,6 +28,20 @@ class Answer(NamedTuple):
     body: bytes
 
 
+class _Plain(http.client.HTTPConnection):
+    """A connection that ends with the thread that keeps it."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Secure(http.client.HTTPSConnection):
+    """The same over TLS."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class Host:
     """One endpoint; each thread has a connection of its own to it, which is kept between requests."""
 
@@ -91,11 +105,9 @@ class Host:
     def _connected(self) -> http.client.HTTPConnection:
         host, port = self._proxy or (self._host, self._port)
         if self._context is None:
-            connection = http.client.HTTPConnection(host, port, _CONNECT_S, blocksize=_BLOCK)
+            connection: http.client.HTTPConnection = _Plain(host, port, _CONNECT_S, blocksize=_BLOCK)
         else:
-            connection = http.client.HTTPSConnection(
-                host, port, timeout=_CONNECT_S, context=self._context, blocksize=_BLOCK
-            )
+            connection = _Secure(host, port, timeout=_CONNECT_S, context=self._context, blocksize=_BLOCK)
         if self._proxy:
             connection.set_tunnel(self._host, self._port)
         connection.connect()

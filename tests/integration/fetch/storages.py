@@ -7,6 +7,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from tests.servers.rclone import KEYS, rclone_s3
+
 
 class Storage(NamedTuple):
     """An empty folder on a running server, or here."""
@@ -24,4 +26,17 @@ def file(folder: Path) -> Iterator[Storage]:
     yield Storage(f"{folder}/place", odd_names=("new\nline", os.fsdecode(b"not-utf8-\xff")), has_folders=True)
 
 
-STORAGES: dict[str, Callable[[Path], AbstractContextManager[Storage]]] = {"file": file}
+@contextmanager
+def s3(folder: Path) -> Iterator[Storage]:
+    """S3 by rclone."""
+    (folder / "root/bucket").mkdir(parents=True)
+    with rclone_s3(folder / "root") as endpoint:
+        right, wrong = folder / "right.toml", folder / "wrong.toml"
+        for path, secret in ((right, KEYS[1]), (wrong, "WRONGKEY")):
+            path.write_text(f'[s3]\nendpoint = "{endpoint}"\naccess_key = "{KEYS[0]}"\nsecret_key = "{secret}"\n')
+            path.chmod(0o600)
+        config = "SCITQ_FETCH_CONFIG"
+        yield Storage("s3://bucket/place", {config: str(right)}, {config: str(wrong)})
+
+
+STORAGES: dict[str, Callable[[Path], AbstractContextManager[Storage]]] = {"file": file, "s3": s3}

@@ -238,7 +238,8 @@ def test_five_thousand_files(storage: Storage, here: Path, tmp_path: Path) -> No
     assert sync(storage.address, tmp_path / "back").copied == 5_000
     assert read(tmp_path / "back") == files
     assert delete(storage.address).deleted == 5_000
-    assert not exists(storage.address)
+    with pytest.raises(NotThere):
+        names(storage.address)
 
 
 def test_folders_go_from_one_place_to_another_of_the_same_storage(storage: Storage, here: Path) -> None:
