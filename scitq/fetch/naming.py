@@ -29,8 +29,7 @@ class Place:
         self.uri = uri
         self.storage = storage
         self.is_local = uri.scheme == "file"
-        # All the files of a run are behind an address that has no final slash.
-        self.is_folder = uri.is_folder or uri.scheme == "run+fastq"
+        self.is_folder = uri.is_folder
 
     def at(self, path: str) -> "Place":
         """Another path of the same storage."""

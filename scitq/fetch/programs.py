@@ -103,7 +103,8 @@ def _run(words: Sequence[str], folder: str, watch: Watch, clean: Callable[[], No
             raise
         printed = _read(said)
     if process.returncode:
-        raise FetchError(f"{os.path.basename(words[0])}: {_reason(printed, process.returncode)}", retry=True)
+        name, reason = os.path.basename(words[0]), _reason(printed, process.returncode)
+        raise FetchError(f"{name}: {reason.removeprefix(f'{name}: ')}", retry=True)
     return printed
 
 

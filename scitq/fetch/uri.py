@@ -27,12 +27,7 @@ class Uri(NamedTuple):
     @property
     def is_folder(self) -> bool:
         """Whether it means all that is in a folder, recursively; an accession is a folder of runs' files."""
-        return self.path.endswith("/") or self.scheme == "run+fastq"
-
-    @property
-    def folder(self) -> str:
-        """The path with its final slash: what the names of the files in it are added to."""
-        return self.path if self.path.endswith("/") else self.path + "/"
+        return self.path.endswith("/") or (self.scheme == "run+fastq" and "/" not in self.path)
 
     @property
     def name(self) -> str:
@@ -64,12 +59,18 @@ SCHEMES = {
 }
 
 # The backends there are: a scheme, and the module whose `Backend` serves it.
-BACKENDS = {"file": "scitq.fetch.backends.file"}
+BACKENDS = {
+    "file": "scitq.fetch.backends.file",
+    "s3": "scitq.fetch.backends.s3",
+    "azure": "scitq.fetch.backends.azure",
+    "fasp": "scitq.fetch.backends.fasp",
+    "run+fastq": "scitq.fetch.backends.run",
+}
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
-# A run, a sample, an experiment or a study, as the archives of reads name them.
-_ACCESSION = re.compile(r"([EDS]R[RSXP][0-9]{6,}|SAM(EA?|[ND])[0-9]+|PRJ[EDN][A-Z][0-9]+)/?")
+# A run, a sample, an experiment or a study, as the archives of reads name them, and perhaps one of its files.
+_ACCESSION = re.compile(r"([EDS]R[RSXP][0-9]{6,}|SAM(EA?|[ND])[0-9]+|PRJ[EDN][A-Z][0-9]+)(/[^/]*)?", re.DOTALL)
 
 _HEAD = re.compile(r"([^/|\\]*?)://", re.DOTALL)
 _BAR = re.compile(r"(\\*)\|")

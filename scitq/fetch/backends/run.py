@@ -71,6 +71,7 @@ class Backend:
 
     def __init__(self, uri: Uri) -> None:
         self._forced = uri.options
+        self._alone = not uri.is_folder  # one file is asked for, whatever becomes of its mate
         self._known: dict[str, dict[str, _Wanted]] = {}  # accession -> name -> file
         self._turns: dict[str, _Turns] = {}
         self._guard = threading.Lock()
@@ -100,7 +101,8 @@ class Backend:
     def download(self, path: str, entry: Entry, target: str, watch: Watch) -> int:
         """As the protocol says, but all files of a run arrive beside `target` when one has to come from SRA.
 
-        Where only SRA knows the run, they may then have other names than `entry`.
+        Where only SRA knows the run, they may then have other names than `entry`. The file that the address of this
+        storage names comes alone.
         """
         wanted = self._find(path)
         ways = self._ways(wanted, target, watch)
@@ -205,8 +207,10 @@ class Backend:
                 return 0
             with workroom(folder, _purpose(wanted)) as room:
                 brought = {os.path.basename(path): path for path in sra.bring(wanted.run, room, watch)}
-                if wanted.file is not None and wanted.entry.name not in brought:
+                if wanted.entry.name not in brought and (wanted.file is not None or self._alone):
                     raise FetchError(f"has it as {' '.join(brought)}, which run+fastq@sra:// takes", retry=False)
+                if self._alone:
+                    brought = {wanted.entry.name: brought[wanted.entry.name]}
                 moved = sum(os.stat(path).st_size for path in brought.values())
                 for one, path in brought.items():
                     os.rename(path, os.path.join(folder, name if one == wanted.entry.name else one))

@@ -216,7 +216,7 @@ def test_a_way_that_is_closed_for_ever_is_not_tried_again(archive: Ena, tmp_path
     watch = Impatient()
 
     with pytest.raises(FetchError) as caught:
-        here.download(uri.folder + entry.name, entry, str(tmp_path / "x"), watch)
+        here.download(f"{uri.path}/{entry.name}", entry, str(tmp_path / "x"), watch)
 
     assert watch.pauses == []
     assert not caught.value.retry
@@ -235,7 +235,7 @@ def test_the_ways_are_tried_again_in_ten_rounds(
     watch = Impatient()
 
     with pytest.raises(FetchError, match="Failed to open TCP") as caught:
-        here.download(uri.folder + entry.name, entry, str(tmp_path / "x"), watch)
+        here.download(f"{uri.path}/{entry.name}", entry, str(tmp_path / "x"), watch)
 
     assert len(watch.pauses) == runs.ROUNDS - 1
     assert watch.pauses[:3] == sorted(watch.pauses[:3])
@@ -257,7 +257,7 @@ def test_a_stream_is_verified_before_its_first_byte(archive: Ena) -> None:
     name, content = next(iter(PAIR.items()))
     uri = parse("run+fastq://ERR000001")
 
-    with Backend(uri).open(uri.folder + name) as stream:
+    with Backend(uri).open(f"{uri.path}/{name}") as stream:
         assert stream.read() == content
 
 
@@ -342,7 +342,7 @@ def test_an_object_that_is_cut_is_not_believed(archive: Ena, tools: Path, tmp_pa
     watch = Impatient()
 
     with pytest.raises(FetchError, match="SRA: vdb-validate: ") as caught:
-        here.download(uri.folder + entry.name, entry, str(tmp_path / "here" / entry.name), watch)
+        here.download(f"{uri.path}/{entry.name}", entry, str(tmp_path / "here" / entry.name), watch)
 
     assert "\n" not in caught.value.reason
     assert len(watch.pauses) == runs.ROUNDS - 1  # it may be whole next time
@@ -387,7 +387,7 @@ def test_what_sra_began_is_gone_once_ena_has_delivered(archive: Ena, tools: Path
     def download() -> None:
         here = Backend(uri)
         for entry in entries:
-            here.download(uri.folder + entry.name, entry, str(target / entry.name), Watch())
+            here.download(f"{uri.path}/{entry.name}", entry, str(target / entry.name), Watch())
 
     with pytest.raises(FetchError, match="SRA: vdb-validate: what came is no object of SRA"):
         download()
@@ -411,10 +411,10 @@ def test_an_object_that_is_here_is_not_fetched_again(archive: Ena, tools: Path, 
     here = Backend(uri)
     (entry,) = here.walk(uri.path)
     with pytest.raises(FetchError, match="fasterq-dump: exit code -9"):
-        here.download(uri.folder + entry.name, entry, str(target), Watch())
+        here.download(f"{uri.path}/{entry.name}", entry, str(target), Watch())
     (tools / "fasterq-dump").unlink()
     (tools / "fasterq-dump").symlink_to(real)
-    Backend(uri).download(uri.folder + entry.name, entry, str(target), Watch())
+    Backend(uri).download(f"{uri.path}/{entry.name}", entry, str(target), Watch())
 
     assert sorted(fetched(target.parent)) == list(PAIR)
     assert len([path for path in archive.taken if path.startswith("/sra/")]) == 4  # two looks, a stat, the object
@@ -431,6 +431,27 @@ def test_a_run_of_unknown_size_has_a_day(archive: Ena, tmp_path: Path, monkeypat
     assert limits[-1] == 86_400
 
 
+def test_one_file_of_an_accession_can_be_asked_for(archive: Ena, tmp_path: Path) -> None:
+    archive.add("ERR000001", PAIR, "SAMEA1")
+
+    get("run+fastq://SAMEA1/ERR000001_2.fastq.gz", tmp_path / "here")
+    get("run+fastq://SAMEA1/ERR000001_1.fastq.gz|gunzip", tmp_path / "here")
+    with pytest.raises(NotThere, match="SAMEA1 has no such file"):
+        get("run+fastq://SAMEA1/ERR000001_3.fastq.gz", tmp_path / "here")
+
+    assert sorted(fetched(tmp_path / "here")) == ["ERR000001_1.fastq", "ERR000001_2.fastq.gz"]
+
+
+@OBJECTS
+def test_one_file_comes_alone_from_sra_too(archive: Ena, tools: Path, tmp_path: Path) -> None:
+    archive.add("ERR000001", PAIR)
+    archive.add_object("ERR000001", sra_objects.make("ERR000001", Reads(pairs=3), tmp_path))
+
+    get("run+fastq@sra://ERR000001/ERR000001_2.fastq.gz", tmp_path / "here")
+
+    assert sorted(fetched(tmp_path / "here")) == ["ERR000001_2.fastq.gz"]
+
+
 @OBJECTS
 def test_mates_asked_for_at_once_are_turned_into_files_once(archive: Ena, tools: Path, tmp_path: Path) -> None:
     archive.add("ERR000001", PAIR)
@@ -439,7 +460,7 @@ def test_mates_asked_for_at_once_are_turned_into_files_once(archive: Ena, tools:
     here = Backend(uri)
     target = tmp_path / "here"
     threads = [
-        threading.Thread(target=here.download, args=(uri.folder + one.name, one, str(target / one.name), Watch()))
+        threading.Thread(target=here.download, args=(f"{uri.path}/{one.name}", one, str(target / one.name), Watch()))
         for one in here.walk(uri.path)
     ]
     for thread in threads:
