@@ -20,8 +20,9 @@ QUEUED_MESSAGES = 1_000  # per connection, in libzmq; past that it is taken for 
 PUSH_LIMIT = 4 * MIB  # unread by one connection: past that nothing is pushed, and no task handed over, to it
 UNREAD_LIMIT = 16 * MIB  # past that its requests are refused; past twice that it is dropped
 _UNREAD = f"more than {UNREAD_LIMIT // MIB} MiB of answers lie unread for this connection: read them, then ask again"
+_AT_ONCE, _AT_ONCE_MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)  # as enums they cost as much as a call
 BACKLOG = 4096  # connections that wait to be taken: past that a newcomer is not heard, and tries again a second later
-HEARTBEAT_MS = 5_000
+HEARTBEAT_MS = 15_000
 SILENT_MS = 20_000
 
 
@@ -56,6 +57,7 @@ class Door:
         self._access = access
         self._peers = peers
         self.unread = Unread()
+        self._emptied = False  # nothing was to be received, and nothing was sent since
         self.socket = context.socket(zmq.ROUTER)
         self.socket.linger = 500
         self.socket.router_mandatory = True
@@ -86,26 +88,27 @@ class Door:
 
     @property
     def waiting(self) -> bool:
-        """Whether something can be received: the descriptor alone does not tell, it is edge-triggered."""
-        return bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        """Whether something can be received: the descriptor alone does not tell, for a send takes its signal too."""
+        return not self._emptied and bool(int(self.socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def receive(self) -> Arrival | None:
         """The next message, whatever it is; None when there is none."""
         try:
-            frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            route = self.socket.recv(_AT_ONCE)
         except zmq.Again:
+            self._emptied = True
             return None
-        route = frames[0].bytes
-        if len(frames) != 2:
-            several = BadMessage(f"{len(frames) - 1} frames where one message is one frame")
+        frame = self.socket.recv(_AT_ONCE, copy=False)
+        if frame.more:
+            several = BadMessage(f"{self._rest_of_message() + 1} frames where one message is one frame")
             return Arrival(route, None, None, several, None)
-        body = frames[1].buffer
+        body = frame.buffer
         try:
             message = wire.decode_request(body)
         except BadMessage as problem:
             return Arrival(route, None, None, problem, wire.request_id(body))
         request = getattr(message, "id", None)
-        peer = self._identify(route, frames[1])
+        peer = self._identify(route, frame)
         if peer is None:
             return Arrival(route, None, None, Refused("this key is not accepted any more"), request)
         if self._peers.get(route) is None and not isinstance(message, wire.Hello):
@@ -113,6 +116,13 @@ class Door:
         if request is not None and self.unread.of(route) > UNREAD_LIMIT and not isinstance(message, wire.Hello):
             return Arrival(route, peer, None, Unavailable(_UNREAD), request)
         return Arrival(route, peer, message, None, request)
+
+    def _rest_of_message(self) -> int:
+        """Drop the frames that are left of it; how many they were."""
+        number = 1
+        while self.socket.recv(_AT_ONCE, copy=False).more:
+            number += 1
+        return number
 
     def _identify(self, route: bytes, frame: zmq.Frame) -> Peer | None:
         """Role and name by the key, at every message; a connection without a key came by ipc."""
@@ -139,14 +149,16 @@ class Door:
 
     def send(self, route: bytes, frame: bytes) -> bool:
         """Send without waiting; False when the connection is gone, or so slow that its queue is full."""
+        self._emptied = False
         try:
             if len(frame) < TRACKED_FROM:
-                self.socket.send_multipart((route, frame), zmq.NOBLOCK)
+                self.socket.send(route, _AT_ONCE_MORE)
+                self.socket.send(frame, _AT_ONCE)
                 return True
             if self.unread.of(route) > 2 * UNREAD_LIMIT:
                 return False
-            self.socket.send(route, zmq.SNDMORE | zmq.NOBLOCK)
-            tracker = self.socket.send(frame, zmq.NOBLOCK, copy=False, track=True)
+            self.socket.send(route, _AT_ONCE_MORE)
+            tracker = self.socket.send(frame, _AT_ONCE, copy=False, track=True)
         except zmq.ZMQError:
             return False
         self.unread.lend(route, tracker, len(frame))
