@@ -124,6 +124,7 @@ def dump(state: State) -> dict[str, Any]:
         "ids": dict(state.worker_ids),
         "former": dict(state.former),
         "roomy": sorted(state.roomy),
+        "idle": sorted(state.idle),
         "crowded": sorted(state.crowded),
         "requests": dict(state.requests),
         "parts": {

@@ -38,6 +38,8 @@ def check(state: State) -> list[str]:
             broken.append(f"worker {worker.name} lists other tasks than say they are there")
         if (worker.number in state.roomy) != (worker.room > 0):
             broken.append(f"worker {worker.name} has room {worker.room} and is listed otherwise")
+        if (worker.number in state.idle) != (worker.room > 0 and not worker.held):
+            broken.append(f"worker {worker.name} holds {len(worker.held)} tasks and is listed otherwise")
     broken += [f"tasks {sorted(tasks)} are with worker {number}, who is none" for number, tasks in held.items()]
     return broken
 

@@ -17,30 +17,23 @@ MOST = 2_000  # placements of one round: the rest is for the next, after other p
 
 def place(state: State, slow: frozenset[int] = frozenset()) -> dict[int, list[int]]:
     """Tasks for each worker number, in the order of handing over; none for those that are `slow` to read."""
-    if not state.roomy:
-        return {}
     waiting = {
         name: _Head(batch) for name, batch in state.batches.items() if not batch.stopped and batch.counts["pending"]
     }
-    if not waiting:
-        return {}
-    heap = [_rank(worker, 0) for worker in state.roomy.values() if worker.number not in slow]
-    heapq.heapify(heap)
+    rooms = _Rooms(state, slow)
     placed: dict[int, list[int]] = {}
-    for _ in range(MOST):
-        if not heap:
-            break
-        worker = state.workers[heap[0][2]]
+    left = MOST
+    while waiting and left > 0 and (worker := rooms.take()) is not None:
         head = _best(waiting, worker)
         if head is None:
-            heapq.heappop(heap)
             continue
         tasks = placed.setdefault(worker.number, [])
         tasks.append(head.take())
-        if worker.room - len(tasks) > 0:
-            heapq.heapreplace(heap, _rank(worker, len(tasks)))
-        else:
-            heapq.heappop(heap)
+        left -= 1
+        if head.key is None:
+            del waiting[head.name]
+        if worker.room > len(tasks):
+            rooms.give_back(worker, len(tasks))
     return placed
 
 
@@ -73,9 +66,10 @@ def take_back(state: State, placed: dict[int, list[int]], slow: frozenset[int] =
 class _Head:
     """The waiting tasks of a batch, taken from the front."""
 
-    __slots__ = ("_rest", "key")
+    __slots__ = ("_rest", "key", "name")
 
     def __init__(self, batch: BatchState) -> None:
+        self.name = batch.name
         self._rest = self._all(batch)
         self.key: tuple[int, int] | None = next(self._rest, None)
 
@@ -93,15 +87,48 @@ class _Head:
         return task
 
 
+class _Rooms:
+    """Workers with room, the emptiest first; among those that hold nothing, who has waited longest.
+
+    The others are ordered only once no idle one is left: of a thousand workers a few tasks look at a few.
+    """
+
+    def __init__(self, state: State, slow: frozenset[int]) -> None:
+        self._state = state
+        self._slow = slow
+        self._idle = iter(state.idle.values())
+        self._given: list[_Rank] = []  # those that were given back while idle ones were left
+        self._heap: list[_Rank] | None = None
+
+    def take(self) -> WorkerState | None:
+        """The emptiest; None when there is none left."""
+        for worker in self._idle:
+            if worker.number not in self._slow:
+                return worker
+        if self._heap is None:
+            busy = (worker for number, worker in self._state.roomy.items() if number not in self._state.idle)
+            self._heap = self._given + [_rank(worker, 0) for worker in busy if worker.number not in self._slow]
+            heapq.heapify(self._heap)
+        return self._state.workers[heapq.heappop(self._heap)[2]] if self._heap else None
+
+    def give_back(self, worker: WorkerState, more: int) -> None:
+        """It has room still, with so many tasks more than it holds."""
+        if self._heap is None:
+            self._given.append(_rank(worker, more))
+        else:
+            heapq.heappush(self._heap, _rank(worker, more))
+
+
 def _best(waiting: dict[str, _Head], worker: WorkerState) -> _Head | None:
     if worker.batch != EVERY_BATCH:
-        head = waiting.get(worker.batch)
-        return head if head is not None and head.key is not None else None
-    heads = [head for head in waiting.values() if head.key is not None]
-    return min(heads, key=lambda head: head.key or (0, 0)) if heads else None
+        return waiting.get(worker.batch)
+    return min(waiting.values(), key=lambda head: head.key or (0, 0))
 
 
-def _rank(worker: WorkerState, more: int) -> tuple[bool, float, int]:
+_Rank = tuple[bool, float, int]
+
+
+def _rank(worker: WorkerState, more: int) -> _Rank:
     held = len(worker.held) + more
     return held >= worker.concurrency, held / worker.concurrency, worker.number
 

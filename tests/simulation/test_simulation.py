@@ -105,11 +105,11 @@ def test_results_of_earlier_attempts_being_believed_is_found(monkeypatch: pytest
 def test_placing_tasks_of_a_stopped_batch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     real = schedule.place
 
-    def heedless(state: State) -> dict[int, list[int]]:
+    def heedless(state: State, slow: frozenset[int]) -> dict[int, list[int]]:
         stopped = {name: batch.stopped for name, batch in state.batches.items()}
         for batch in state.batches.values():
             batch.stopped = ""
-        placed = real(state)
+        placed = real(state, slow)
         for name, how in stopped.items():
             state.batches[name].stopped = how
         return placed
@@ -137,8 +137,8 @@ def test_answering_a_stop_before_the_workers_did_is_found(monkeypatch: pytest.Mo
 def test_handing_a_task_over_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     real = schedule.place
 
-    def generous(state: State) -> dict[int, list[int]]:
-        placed = real(state)
+    def generous(state: State, slow: frozenset[int]) -> dict[int, list[int]]:
+        placed = real(state, slow)
         roomy = [number for number in state.roomy if number not in placed]
         for number, tasks in list(placed.items()):
             if roomy and number != roomy[0]:

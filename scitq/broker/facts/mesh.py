@@ -21,6 +21,7 @@ def broker_started(state: State, event: events.BrokerStarted, at: float) -> None
         if worker.status == "online":
             worker.status = "offline"
     state.roomy.clear()
+    state.idle.clear()
     state.crowded.clear()
 
 

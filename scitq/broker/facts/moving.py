@@ -48,6 +48,10 @@ def recount(state: State, worker: WorkerState) -> None:
         state.roomy[worker.number] = worker
     else:
         state.roomy.pop(worker.number, None)
+    if not worker.held and worker.number in state.roomy:
+        state.idle[worker.number] = worker
+    else:
+        state.idle.pop(worker.number, None)
     if worker.status == "online" and len(worker.held) > worker.concurrency:
         state.crowded[worker.number] = worker
     else:

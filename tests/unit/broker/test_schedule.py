@@ -2,7 +2,9 @@
 
 import pytest
 
+from scitq import wire
 from scitq.broker import events, schedule
+from scitq.wire import Ref
 from tests.pure_broker import PureBroker
 from tests.unit.broker.small_mesh import Room, mesh, plain, submit
 
@@ -133,3 +135,19 @@ def test_a_worker_that_does_not_read_is_handed_nothing_and_nothing_is_asked_back
     full.record(events.WorkerJoined(2, "id2", "w2", "Default", 1, 0, "h", 1, 1, "v"))
     assert schedule.take_back(full.state, {}) == {1: [2]}
     assert schedule.take_back(full.state, {}, frozenset({2})) == {}
+
+
+def test_among_workers_that_hold_nothing_who_waited_longest_comes_first() -> None:
+    broker = mesh((1, 0), (1, 0))
+    submit(broker, *plain(2))
+    broker.settle()
+    for worker in (2, 1):
+        broker.report(worker, wire.Report(returned=(Ref(worker, 1, 1),)))
+    assert schedule.place(broker.state) == {2: [1], 1: [2]}
+
+
+def test_many_workers_that_serve_others_hide_nobody() -> None:
+    others = schedule.MOST + 1
+    broker = mesh(*[(1, 0)] * others, (1, 0), batches=(*["other"] * others, "Default"))
+    submit(broker, *plain(1))
+    assert schedule.place(broker.state) == {others + 1: [1]}
