@@ -35,9 +35,7 @@ class Partial:
         self.size = size
         self._target = target
         self._version = version
-        folder, name = os.path.split(target)
-        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
-        self._path = os.path.join(folder, f"{PREFIX}{digest}")
+        self._path = beside(target)
         self._sidecar = f"{self._path}.json"
         self._spans = Spans()
         self._guard = threading.Lock()
@@ -45,7 +43,7 @@ class Partial:
         self._failure: OSError | None = None
         self._saved = False
         self._done = False
-        self.fd = _locked(self._path)
+        self.fd = lock(self._path)
         try:
             self._remember()
             _reserve(self.fd, size)
@@ -183,8 +181,14 @@ class Partial:
         self._saved = True
 
 
-def _locked(path: str) -> int:
-    """A descriptor of the file of this name, made when it is not there, that nobody else has."""
+def beside(target: str) -> str:
+    """The path of what is not whole yet of a file: in the same folder, short, hidden."""
+    folder, name = os.path.split(target)
+    return os.path.join(folder, PREFIX + hashlib.sha256(os.fsencode(name)).hexdigest()[:16])
+
+
+def lock(path: str) -> int:
+    """A descriptor of the file of this name, made when need be, that nobody else has; raises as Partial does."""
     os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)

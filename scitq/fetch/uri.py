@@ -63,6 +63,8 @@ BACKENDS = {
     "file": "scitq.fetch.backends.file",
     "s3": "scitq.fetch.backends.s3",
     "azure": "scitq.fetch.backends.azure",
+    "http": "scitq.fetch.backends.http",
+    "https": "scitq.fetch.backends.http",
     "fasp": "scitq.fetch.backends.fasp",
     "run+fastq": "scitq.fetch.backends.run",
 }
