@@ -69,6 +69,7 @@ class Enrolment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cpus: int
     memory: int
     boot: str
+    engine: str = ""  # its container engine and version, "" for none
     held: tuple[Held, ...] = ()
 
 

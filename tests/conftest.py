@@ -3,6 +3,8 @@
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["tests.engines"]
+
 settings.register_profile("suite", max_examples=50, deadline=None)
 settings.register_profile("proof", max_examples=5_000, deadline=None)
 settings.load_profile("suite")

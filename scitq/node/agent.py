@@ -16,6 +16,8 @@ import zmq
 from scitq import __version__, wire
 from scitq.errors import BadMessage, Refused, Unavailable, WrongKey, from_code
 from scitq.node.carry import Tools
+from scitq.node.containers.images import Images
+from scitq.node.containers.presence import Presence
 from scitq.node.crew import Crew
 from scitq.node.environment import Environment
 from scitq.node.jobs import Jobs
@@ -47,7 +49,19 @@ class Agent:
         self._machine = machine
         self._concurrency = max(1, settings.concurrency)
         self._crew = Crew()
-        self._tools = Tools(machine.cpus, Environment(settings.path), Resources(scratch.resources), self._crew)
+        self._presence = Presence(self._crew)
+        self._announced = ""  # the container engine that the broker was told of
+        self._tools = Tools(
+            cpus=machine.cpus,
+            environment=Environment(settings.path),
+            resources=Resources(scratch.resources),
+            crew=self._crew,
+            presence=self._presence,
+            images=Images(self._presence, self._crew),
+            worker=scratch.worker,
+            scratch=str(scratch.folder),
+            data=settings.data,
+        )
         self._link = Link(settings.server)
         self._poller = zmq.Poller()
         self._signals, self._signalled = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -125,6 +139,9 @@ class Agent:
             self._report(now)
         self._jobs.tidy()
         self._jobs.sampler.tick(now)
+        self._presence.tick(now)
+        if self._stand == "joined" and self._announced != str(self._presence):
+            self._break("it has to hear of the container engine", now)
         if not self._jobs.busy:
             self._jobs.pool.flush()
         return readable
@@ -141,7 +158,7 @@ class Agent:
         """Sleep until something is to be read or due; what can be read."""
         if self._jobs.pool.pending:
             return self._poll_until(0.0)
-        due = min(self._next, self._leave_at, self._jobs.sampler.due)
+        due = min(self._next, self._leave_at, self._jobs.sampler.due, self._jobs.pool.due(), self._presence.due)
         if self._stand == "joined":
             due = min(due, self._beat_at, self._jobs.outbox.due(busy=self._jobs.busy))
             return self._poll_until(due)
@@ -240,6 +257,7 @@ class Agent:
         self._stand, self._next = "greeted", now + WELCOME
         self._jobs.outbox.greet()
         self._hellos += 1
+        self._announced = str(self._presence)
         self._link.send(
             wire.Hello(
                 id=self._hellos,
@@ -257,6 +275,7 @@ class Agent:
                     cpus=self._machine.cpus,
                     memory=self._machine.memory,
                     boot=self._machine.boot,
+                    engine=self._announced,
                     held=self._jobs.held(),
                 ),
             )

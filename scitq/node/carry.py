@@ -1,6 +1,5 @@
 """What the lifecycle orders is carried out here: folders, keepers, threads, outbox."""
 
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,14 +10,18 @@ from typing import Literal
 import msgspec
 
 from scitq.model import Class
-from scitq.node import folders, orders, outcome
+from scitq.node import folders, orders, outcome, starting
+from scitq.node.containers.clearing import clear
+from scitq.node.containers.images import Images
+from scitq.node.containers.presence import Presence
+from scitq.node.containers.words import Owner as ContainerOwner
 from scitq.node.crew import Crew
-from scitq.node.environment import Environment, Owner, encoded, owner_of
+from scitq.node.environment import Environment, Owner, owner_of
 from scitq.node.folders import Folders
 from scitq.node.job import Job, Saved, Staged, Uploaded
-from scitq.node.keepers import KeeperPool
 from scitq.node.lifecycle import Do, Event
 from scitq.node.outbox import Outbox
+from scitq.node.pools import Pools
 from scitq.node.resources import Resources
 from scitq.node.staging import NotStaged, stage, upload
 from scitq.wire import End, Started
@@ -28,12 +31,17 @@ TERMINATE_GRACE = 10.0  # seconds from SIGTERM to SIGKILL
 
 
 class Tools(msgspec.Struct, frozen=True):
-    """What all attempts of a worker share, whatever their mesh."""
+    """What all attempts of a worker share, whatever their mesh. `data` is what tasks see as /data, "" for nothing."""
 
     cpus: int
     environment: Environment
     resources: Resources
     crew: Crew
+    presence: Presence
+    images: Images
+    worker: str
+    scratch: str
+    data: str
 
 
 class Carrier:
@@ -43,8 +51,9 @@ class Carrier:
         self, base: Path, mesh: str, concurrency: int, tools: Tools, happened: Callable[[Job, Event], None]
     ) -> None:
         self.outbox = Outbox(base / "outbox")
-        self.pool = KeeperPool(base, mesh=mesh, limit=concurrency)
-        self.folders = Folders(str(base / "tasks"))
+        owner = ContainerOwner(mesh, tools.worker, tools.scratch)
+        self.pool = Pools(base, owner, concurrency, tools.presence, tools.crew)
+        self.folders = Folders(str(base / "tasks"), partial(clear, tools.presence, owner.labels()))
         self._tools = tools
         self._happened = happened
         self._discarded: list[Job] = []
@@ -75,6 +84,10 @@ class Carrier:
         """Bring what a job in `staging` needs."""
         job.stop = Flag()
         self._tell(job, "staging", time.time())
+        job.awaits = 1
+        if job.spec.container:
+            job.awaits += 1
+            self._tools.images.bring(job.spec.container, partial(self._imaged, job))
         work = partial(stage, job.name, job.spec, owner, self.folders, self._tools.resources, job.stop)
         self._tools.crew.do("staging", work, partial(self._staged, job))
 
@@ -110,30 +123,20 @@ class Carrier:
     # Instructions
 
     def _start(self, job: Job) -> None:
-        spec = job.spec
-        limit = spec.log_limit
-        head = None if limit is None else limit // 2
+        cpus = max(1, self._tools.cpus // self.pool.limit)
         try:
-            owner = owner_of(spec)
+            owner = owner_of(job.spec)
             if job.stages:
                 folder = self.folders.staged(job.name)
             elif owner is None:
                 folder = self.folders.make(job.name)
             else:
                 folder = self.folders.make_for(job.name, owner)
-            order = orders.Order(
-                name=job.name,
-                argv=[encoded(word) for word in spec.command],
-                env=self._tools.environment.of(spec, owner, folder, max(1, self._tools.cpus // self.pool.limit)),
-                folder=os.fsencode(folder + "/tmp"),  # noqa: S108 - the task's own
-                uid=None if owner is None else owner.uid,
-                gid=None if owner is None else owner.gid,
-                timeout=spec.run_timeout,
-                head=head,
-                tail=0 if limit is None or head is None else limit - head,
-                spec=msgspec.msgpack.encode(job.carried),
-            )
-            self.pool.start(order)
+            if job.spec.container:
+                folders.open_to_all(folder)
+                self.pool.start(starting.container(job, folder, self._tools.data, cpus))
+            else:
+                self.pool.start(starting.command(job, owner, folder, self._tools.environment, cpus))
         except OSError as problem:
             self.cannot_start(job, "lost", f"the worker could not start it: {problem}")
         except Exception as defect:  # noqa: BLE001 - one task that cannot be ordered must not end all the others
@@ -194,7 +197,7 @@ class Carrier:
             self._tools.crew.do("clearing", partial(self.folders.remove, job.name), lambda _: None)
         elif isinstance(result, Staged):
             job.staged = result
-            self._happened(job, "staged")
+            self._one_more(job)
         elif isinstance(result, NotStaged):
             job.staged = result.staged
             job.problem = (result.class_, result.reason)
@@ -202,6 +205,22 @@ class Carrier:
         else:
             job.problem = ("download", f"{type(result).__name__}: {result}")
             self._happened(job, "not_staged")
+
+    def _imaged(self, job: Job, result: object) -> None:
+        if job.phase != "staging":
+            return
+        if isinstance(result, str):
+            job.image_user = result
+            self._one_more(job)
+            return
+        job.problem = ("image", str(result) or repr(result))
+        self._abandon(job)
+        self._happened(job, "not_staged")
+
+    def _one_more(self, job: Job) -> None:
+        job.awaits -= 1
+        if job.awaits == 0:
+            self._happened(job, "staged")
 
     def _uploaded(self, job: Job, result: object) -> None:
         if job.phase != "uploading":

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Literal
 
-Kind = Literal["staging", "storing", "clearing", "sampling"]
-THREADS: dict[Kind, int] = {"staging": 4, "storing": 4, "clearing": 1, "sampling": 1}
+Kind = Literal["staging", "storing", "clearing", "sampling", "pulling", "engine"]
+THREADS: dict[Kind, int] = {"staging": 4, "storing": 4, "clearing": 1, "sampling": 1, "pulling": 3, "engine": 4}
 
 Then = Callable[[object], None]
 

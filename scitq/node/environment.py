@@ -27,8 +27,11 @@ class ImpossibleOwner(ScitqError):
 
 
 def owner_of(spec: Spec) -> Owner | None:
-    """As whom the task runs; None is the agent's own user, named or not. ImpossibleOwner when it takes root."""
-    if spec.uid is None and spec.gid is None:
+    """As whom the task runs; None is the agent's own user, named or not. ImpossibleOwner when it takes root.
+
+    In a container anybody may be run; only to give its folders away takes root.
+    """
+    if (spec.uid is None and spec.gid is None) or (spec.container and os.geteuid() != 0):
         return None
     uid = os.getuid() if spec.uid is None else spec.uid
     name, home, group = _user(uid)
@@ -41,6 +44,15 @@ def owner_of(spec: Spec) -> Owner | None:
             "and only root may change that (leave -u and -g out, or start the worker as root)"
         )
     return Owner(uid, gid, name, home)
+
+
+def user_of_container(spec: Spec, image_user: str) -> str:
+    """Docker's `--user` for the task, "" for the image's own; `image_user` is the one that its image names."""
+    if spec.uid is not None:
+        return f"{spec.uid}:{_user(spec.uid)[2] if spec.gid is None else spec.gid}"
+    if spec.gid is not None:
+        return f"{image_user.partition(':')[0] or 0}:{spec.gid}"
+    return ""
 
 
 class Environment:

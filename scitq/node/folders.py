@@ -7,10 +7,12 @@ name, to a later one.
 import os
 import shutil
 import stat
+from collections.abc import Callable
 
 from scitq.node.environment import Owner
 
 PARTS = ("input", "output", "tmp", "resource")
+OPEN_MODES = {"input": 0o777, "output": 0o777, "tmp": 0o1777, "resource": 0o755}
 _STAGING = ".staging-"  # no task has seen such a folder
 _SPARE_LIMIT = 64
 
@@ -18,10 +20,11 @@ _SPARE_LIMIT = 64
 class Folders:
     """All task folders of one scratch."""
 
-    def __init__(self, tasks: str) -> None:
-        """`tasks` is made if need be."""
+    def __init__(self, tasks: str, insist: Callable[[str], None] | None = None) -> None:
+        """`tasks` is made if need be. `insist` removes a folder with what this user may not."""
         os.makedirs(tasks, mode=0o711, exist_ok=True)
         self._tasks = tasks
+        self._insist = insist
         self._spare: list[str] = []
         self._own = (os.geteuid(), os.getegid())
 
@@ -72,8 +75,10 @@ class Folders:
 
     def remove(self, name: str) -> None:
         """Remove the folder of this attempt, whatever name it has by now."""
-        remove(self.path(name))
-        remove(self.staging(name))
+        for path in (self.path(name), self.staging(name)):
+            remove(path)
+            if self._insist is not None and os.path.lexists(path):
+                self._insist(path)
 
     def sweep(self, held: set[str]) -> None:
         """Remove what an earlier agent left that holds nothing of value: half-filled and empty folders."""
@@ -111,6 +116,13 @@ def make_parts(path: str) -> None:
             os.mkdir(folder, 0o700)
         except FileExistsError:
             continue
+
+
+def open_to_all(path: str) -> None:
+    """Let whoever an image names write in the parts of a task's folder; nobody else comes as far as there."""
+    os.chmod(path, 0o700)
+    for part, mode in OPEN_MODES.items():
+        os.chmod(f"{path}/{part}", mode)
 
 
 def give(path: str, owner: Owner) -> None:

@@ -52,8 +52,10 @@ class Job:
     """One attempt. `phase` moves by `lifecycle.step` alone; the rest is what the instructions need."""
 
     __slots__ = (
+        "awaits",
         "ended",
         "halted",
+        "image_user",
         "name",
         "packed",
         "phase",
@@ -79,6 +81,8 @@ class Job:
         self.phase: Phase = phase
         self.place = 0  # first come, first served
         self.staged = Staged()
+        self.awaits = 0  # how many things its staging still waits for: its folder, its image
+        self.image_user = ""  # whom its image names
         self.started_at: float | None = None
         self.suspended = False
         self.halted = ""  # "kill" or "terminate" once the broker ordered its end
@@ -92,7 +96,7 @@ class Job:
     @property
     def stages(self) -> bool:
         """Whether something is to be brought before it can start."""
-        return bool(self.spec.inputs or self.spec.resources)
+        return bool(self.spec.inputs or self.spec.resources or self.spec.container)
 
     @property
     def carried(self) -> Carried:

@@ -117,9 +117,7 @@ class Jobs:
             except ImpossibleOwner as problem:
                 self._carrier.cannot_start(job, "exit", str(problem))
                 continue
-            if job.spec.container:
-                self._carrier.cannot_start(job, "image", "containers come with a later release")
-            elif job.stages:
+            if job.stages:
                 job.phase = "staging"
                 self._carrier.stage(job, owner)
             else:
@@ -206,12 +204,14 @@ class Jobs:
                 self._advance(job, "too_late")
             else:
                 self._ordered.discard(job.name)
-                self._carrier.cannot_start(job, "lost", f"its keeper refused it: {event.reason}")
+                self._carrier.cannot_start(job, event.class_, f"it was not started: {event.reason}")
 
     def dispatch(self) -> None:
-        """Give keepers what they have room for, first come first served."""
+        """Start what there is room for, first come first served; containers do not queue ahead."""
         room = self.pool.limit + self._ahead()
         while self._ready and self.may_start and len(self._ordered) < room:
+            if self._ready[0].spec.container and len(self._ordered) >= self.pool.limit:
+                break
             job = self._ready.popleft()
             if job.phase == "ready":
                 self._advance(job, "room")
@@ -262,14 +262,14 @@ class Jobs:
 
     def _ahead(self) -> int:
         """How many orders may wait inside keepers: none while tasks are long, or nothing is known of them."""
-        if self._mean is None:
+        if self._mean is None or any(self._jobs[name].spec.container for name in self._ordered):
             return 0
         count = int(AHEAD_SECONDS / max(self._mean, 0.001) * self.pool.limit)
         return min(count, AHEAD_LIMIT * self.pool.limit) if self._mean < AHEAD_SECONDS / 2 else 0
 
     def _note_start(self, job: Job, started: orders.Started) -> None:
         job.started_at = started.wall
-        self.sampler.begin(job.name, Root(started.pid, started.ticks), time.monotonic())
+        self.sampler.begin(job.name, Root(started.pid, started.ticks, kept=not job.spec.container), time.monotonic())
 
     def _note_end(self, job: Job, end: orders.Ended | orders.Lost | None) -> None:
         self._ordered.discard(job.name)

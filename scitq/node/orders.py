@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from scitq.model import Class
+
 
 class Order(Struct, frozen=True, kw_only=True):
     """One command to start, complete: a keeper looks nothing up but the program itself.
@@ -24,6 +26,27 @@ class Order(Struct, frozen=True, kw_only=True):
     uid: int | None = None
     gid: int | None = None
     umask: int = 0o022
+    timeout: float | None = None
+    head: int | None = None
+    tail: int = 0
+    spec: bytes = b""
+
+
+class ContainerOrder(Struct, frozen=True, kw_only=True):
+    """One container to make and start, complete but for whose it is.
+
+    `options` are the words of `-O`, not yet split. `folder` holds the parts that are mounted; `data` is mounted too,
+    unless "". `user` is docker's `--user`, "" for the image's own. `timeout`, `head`, `tail`, `spec` as in `Order`.
+    """
+
+    name: str
+    image: str
+    options: str
+    command: list[str]
+    env: dict[str, str]
+    folder: str
+    data: str = ""
+    user: str = ""
     timeout: float | None = None
     head: int | None = None
     tail: int = 0
@@ -112,14 +135,15 @@ class AlreadyStarted(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """The order was not accepted: the same attempt is known already, or nothing can be recorded (disk full)."""
+    """The order was not accepted: the attempt is known already, nothing can be recorded (disk full), no image."""
 
     name: str
     reason: str
+    class_: Class = "lost"
 
 
 class Lost(Struct, frozen=True):
-    """Started, or perhaps started, under a keeper that is gone; what was left of it was killed.
+    """Started, or perhaps started, under a keeper or an engine that is gone; what was left of it was killed.
 
     `remains` says what could not be ended, else "". Repeated (by `adopt`) until acknowledged.
     """
@@ -127,6 +151,7 @@ class Lost(Struct, frozen=True):
     name: str
     wall_start: float
     remains: str
+    reason: str = "its keeper was killed while it ran, or the machine was restarted"
 
 
 Event = Started | Output | LiveOutput | Ended | Returned | AlreadyStarted | Refused | Lost

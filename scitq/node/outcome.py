@@ -41,7 +41,7 @@ def ended(end: orders.Ended, staged: Staged, uploaded: Uploaded, used: Use, *, h
 
 def lost(end: orders.Lost, staged: Staged, used: Use) -> Outcome:
     """The outcome of a command that may have started, under a keeper that is gone."""
-    reason = "its keeper was killed while it ran, or the machine was restarted"
+    reason = end.reason
     if end.remains:
         reason += f"; still there: {end.remains}"
     return Outcome(
@@ -78,7 +78,7 @@ def _class(end: orders.Ended, *, halted: bool) -> tuple[Class, str]:
     if end.cause == "timeout":
         return "timeout", f"ran longer than its limit: ended after {end.seconds:.3g} s"
     if end.oom:
-        return "oom", "the system ran out of memory and killed it"
+        return "oom", "killed for want of memory: its own limit, or all that the machine has"
     if end.signal is not None:
         return "signal", f"killed by {_signal_name(end.signal)}"
     return "exit", f"exit code {end.code}"

@@ -30,10 +30,14 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Root(NamedTuple):
-    """The first process of an attempt: `ticks` bound its start, in clock ticks since boot."""
+    """The first process of an attempt: `ticks` bound its start, in clock ticks since boot.
+
+    `kept`: its parent is a keeper, whatever else that has below it is of the attempt too.
+    """
 
     pid: int
     ticks: tuple[int, int]
+    kept: bool = True
 
 
 class Use(NamedTuple):
@@ -131,8 +135,8 @@ class Sampler:
 def look(roots: "Mapping[str, tuple[Root, int]]") -> dict[str, Use]:
     """What the trees of these attempts use now; of each the root, and the peak so far in bytes.
 
-    A tree is all that its keeper has below it. It is left out when its root is gone, and so is whoever else may have
-    got its number.
+    A tree is all that its keeper has below it, in a container all that descends from its first process. It is left
+    out when its root is gone, and so is whoever else may have got its number.
     """
     now = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS)
     known = processes()
@@ -142,9 +146,11 @@ def look(roots: "Mapping[str, tuple[Root, int]]") -> dict[str, Use]:
     found = {}
     for name, (root, peak) in roots.items():
         first = known.get(root.pid)
-        if first is None or not root.ticks[0] <= first.start <= root.ticks[1] or first.parent != first.session:
+        if first is None or not root.ticks[0] <= first.start <= root.ticks[1]:
+            continue
+        if root.kept and first.parent != first.session:
             continue  # a keeper leads the session of what it starts: any other parent is not the keeper, but gone
-        tree = list(children[first.parent])
+        tree = list(children[first.parent]) if root.kept else [first]
         for process in tree:
             tree += children[process.pid]  # the list grows while it is walked
         own = [process for process in tree if not process.borrows(known.get(process.parent), now)]

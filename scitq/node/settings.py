@@ -14,6 +14,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     `name` "" is the host's. `concurrency` 0, `prefetch` -1 and `batch` "" leave them as the broker knows this worker,
     or 1, 0 and Default when it is new; what is given counts until an operator changes it.
     `grace`: seconds without the broker after which nothing more is started. `path`: the PATH of the tasks.
+    `data`: the folder that tasks see as /data, "" for none.
     """
 
     server: Server
@@ -24,3 +25,4 @@ class Settings(Struct, frozen=True, kw_only=True):
     batch: str = ""
     grace: float = 300.0
     path: str = STANDARD_PATH
+    data: str = ""

@@ -28,6 +28,14 @@ class Stream:
         self.stored = 0
         self.note = ""
 
+    def resume(self) -> None:
+        """Go on after what an earlier writer left in the head file; what it left of the tail is written anew."""
+        try:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        self.total = self.stored = os.fstat(self._fd).st_size
+
     def feed(self, data: bytes) -> int:
         """Take the next bytes; return how many at the end of them lie past the head.
 

@@ -5,6 +5,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from scitq import container
 from scitq.errors import UsageError
 from scitq.fetch.uri import Role, UriError, absolute, check, parse
 from scitq.model import Spec
@@ -88,13 +89,10 @@ def fields(given: Namespace) -> dict[str, Any]:
 
 def refusals(spec: Spec) -> Iterator[str]:
     """Why this task cannot work, one line each; nothing when nothing speaks against it."""
-    if spec.container:
-        yield f"-d {spec.container}: containers come with a later release"
-    elif spec.container_options:
-        yield "-O: options for docker need an image (-d)"
+    yield from container.refusals(spec)
     if not spec.command and not spec.container:
         yield "no command (only an image given by -d may bring its own)"
-    elif spec.command and not spec.command[0]:
+    elif spec.command and not spec.command[0] and not spec.container:
         yield "the command's first word is empty: it names the program"
     yield from _bad_addresses("-i", spec.inputs, "input")
     yield from _bad_addresses("-r", spec.resources, "resource")

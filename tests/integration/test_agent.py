@@ -70,12 +70,6 @@ def test_the_working_folder_is_temp(broker: ScriptedBroker, agent: Worker) -> No
     assert end.stdout.endswith(b"/tasks/1.1/tmp\n")
 
 
-def test_a_container_is_refused(broker: ScriptedBroker, agent: Worker) -> None:
-    end = broker.end_of(broker.run(1, "true", container="ubuntu"))
-
-    assert (end.outcome.status, end.outcome.class_) == ("failed", "image")
-
-
 def test_inputs_and_resources_come_and_results_go(broker: ScriptedBroker, agent: Worker, tmp_path: Path) -> None:
     (tmp_path / "reads.txt").write_text("acgt\n")
     (tmp_path / "genome.txt").write_text("tttt\n")

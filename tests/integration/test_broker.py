@@ -115,7 +115,7 @@ def test_bad_requests_are_one_line_each(tmp_path: Path) -> None:
             (Spec(command=("a\0b",)), UsageError),
             (Spec(command=("a",), retry=-1), UsageError),
             (Spec(command=("a",), inputs=("s4://x",)), UsageError),
-            (Spec(command=("a",), container="ubuntu"), UsageError),
+            (Spec(command=("a",), container="ubuntu", container_options="-d"), UsageError),
             (Spec(command=("a",), requires=(99,)), NotFound),
         ):
             with pytest.raises(kind) as caught:

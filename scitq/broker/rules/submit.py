@@ -5,7 +5,7 @@ from itertools import islice
 
 from msgspec import Raw
 
-from scitq import wire
+from scitq import container, wire
 from scitq.broker import events
 from scitq.broker.commands import Decision, Peer
 from scitq.broker.state import State
@@ -101,11 +101,17 @@ def _check_array(state: State, array: Array) -> None:
             raise UsageError(f"column {name} may hold texts and whole numbers")
         if any("\0" in value if isinstance(value, str) else b"\0" in value for value in _words(column)):
             raise UsageError(f"column {name} holds a NUL byte, which no program can be given")
-        if array.template.command[:1] == (f"{{{name}}}",) and not all(_words(column)):
+        if array.template.container and any(type(value) is bytes for value in column):
+            raise UsageError(f"column {name} holds bytes that are no text: docker takes words in UTF-8 only")
+        if _names_program(array.template, name) and not all(_words(column)):
             raise UsageError(f"the program's name is empty in a row of column {name}")
         if any(type(value) is bytes for value in column) and any(f"{{{name}}}" in text for text in _texts(array)):
             raise UsageError(f"column {name} holds bytes that are no text: only words of command and env may be so")
     check_spec(state, expand(array, 0))
+
+
+def _names_program(template: Spec, column: str) -> bool:
+    return not template.container and template.command[:1] == (f"{{{column}}}",)
 
 
 def _words(column: tuple[Word | int, ...]) -> Iterator[Word]:
@@ -120,13 +126,13 @@ def _texts(array: Array) -> tuple[str, ...]:
 
 def check_spec(state: State, spec: Spec) -> None:
     """UsageError or NotFound when a task of this specification could never run."""
-    if spec.container or spec.container_options:
-        raise UsageError("containers (-d, -O) come with a later release of scitq: leave them out")
-    if not spec.command:
+    for problem in container.refusals(spec):
+        raise UsageError(problem)
+    if not spec.command and not spec.container:
         raise UsageError("the command is empty: give at least the name of a program")
     if any("\0" in word if isinstance(word, str) else b"\0" in word for word in spec.command):
         raise UsageError("a word of the command holds a NUL byte, which no program can be given")
-    if not spec.command[0]:
+    if not spec.container and not spec.command[0]:
         raise UsageError("the program's name is empty")
     check_batch_name(spec.batch)
     for name in ("run_timeout", "download_timeout"):

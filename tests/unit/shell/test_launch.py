@@ -62,13 +62,14 @@ def test_what_is_not_given_is_not_shown(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_the_test_option_shows_the_refusals_too(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = shown(capsys, "-t", "-d", "ubuntu", "-O", "--gpus all", "-i", "azure://c/x", "true")
+    code, out, err = shown(capsys, "-t", "-d", "ubuntu", "-O", "--name mine", "-i", "/x|fold", "true")
 
     assert code == 2
-    assert "container          ubuntu\ncontainer_options  '--gpus all'\n" in out
+    assert "container          ubuntu\ncontainer_options  '--name mine'\n" in out
     assert err.splitlines() == [
-        "scitq: would be refused: -d ubuntu: containers come with a later release",
-        "scitq: would be refused: -i azure://c/x: not built yet: scheme azure",
+        "scitq: would be refused: -O: --name is refused: "
+        "scitq names the container, so that an attempt is never started twice",
+        "scitq: would be refused: -i /x|fold: unknown action fold (known: gunzip untar unzip mv:<folder>)",
     ]
 
 
@@ -93,10 +94,12 @@ def test_the_alias_is_the_same_command(capsys: pytest.CaptureFixture[str], monke
         ([], "no command (only an image given by -d may bring its own)"),
         (["--"], "no command (only an image given by -d may bring its own)"),
         (["", "x"], "the command's first word is empty: it names the program"),
-        (["-d", "ubuntu"], "-d ubuntu: containers come with a later release"),
+        (["-d", "ubuntu", "-O", "-itd", "ls"], "-O: -itd is refused: a task always runs in the background"),
+        (["-d", "a b", "ls"], "-d 'a b' is no name of an image"),
+        (["-d", "ubuntu", "\udcff"], "docker takes words and variables in UTF-8 only, and here is one that is not"),
         (["-O", "--rm", "ls"], "-O: options for docker need an image (-d)"),
-        (["-i", "s3://x/y", "ls"], "-i s3://x/y: not built yet: scheme s3"),
-        (["-r", "ftp://x/y", "ls"], "-r ftp://x/y: not built yet: scheme ftp"),
+        (["-i", "run+fastq://SRR1", "ls"], "-i run+fastq://SRR1: SRR1 is no accession of a run, experiment, sample"),
+        (["-r", "s3@a@b://x/y", "ls"], "-r s3@a@b://x/y: only one account: a@b"),
         (["-o", "run+fastq://SRR1", "ls"], "-o run+fastq://SRR1: nothing can be stored by run+fastq"),
         (["-o", "/x|gunzip", "ls"], "-o /x|gunzip: an output takes no action: gunzip"),
         (["-i", "gopher://x", "ls"], "-i gopher://x: unknown scheme gopher"),

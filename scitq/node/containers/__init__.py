@@ -1,0 +1,1 @@
+"""Tasks in containers: the engine keeps what runs, the agent follows it, and finds it again after a death."""

@@ -1,0 +1,97 @@
+"""Images: pulled once for however many tasks want one, tried again by itself."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from scitq.node.containers.answers import EngineAway, EngineRefused, NoSuchImage
+from scitq.node.containers.engine import Engine, Login
+from scitq.node.containers.presence import Presence
+from scitq.node.crew import Crew
+
+PAUSES = (1.0, 4.0, 15.0, 60.0)  # seconds between the tries of one image
+FINAL = re.compile(
+    r"not found|manifest unknown|pull access denied|no basic auth|unauthorized|denied|invalid reference|401|403|404",
+    re.IGNORECASE,
+)
+DEFAULT_REGISTRY = "docker.io"
+
+Then = Callable[[object], None]
+
+
+class Images:
+    """`bring` an image; what follows is called in the agent's thread, with the user it names or what went wrong."""
+
+    def __init__(self, presence: Presence, crew: Crew) -> None:
+        self.logins: Mapping[str, Login] = {}  # by registry
+        self._presence = presence
+        self._crew = crew
+        self._wanted: dict[str, list[Then]] = {}
+        self._progress: dict[str, tuple[int, int]] = {}
+
+    def bring(self, image: str, then: Then) -> None:
+        """Have it on this machine: at once when it is there already."""
+        waiting = self._wanted.setdefault(image, [])
+        waiting.append(then)
+        if len(waiting) == 1:
+            self._crew.do("engine", partial(_here, self._presence, image), partial(self._looked, image))
+
+    def progress(self, image: str) -> tuple[int, int] | None:
+        """Bytes pulled and bytes in all, while it is being pulled."""
+        return self._progress.get(image)
+
+    def _looked(self, image: str, found: object) -> None:
+        if isinstance(found, NoSuchImage | EngineAway):
+            self._progress[image] = (0, 0)
+            login = self.logins.get(registry_of(image))
+            work = partial(_pull, self._presence, image, login, partial(self._progress.__setitem__, image))
+            self._crew.do("pulling", work, partial(self._pulled, image))
+        else:
+            self._pulled(image, found)
+
+    def _pulled(self, image: str, result: object) -> None:
+        self._progress.pop(image, None)
+        for then in self._wanted.pop(image, ()):
+            then(result)
+
+
+def registry_of(image: str) -> str:
+    """The registry in an image's name: `docker.io` when it names none."""
+    first, slash, _ = image.partition("/")
+    return first if slash and ("." in first or ":" in first or first == "localhost") else DEFAULT_REGISTRY
+
+
+def _here(presence: Presence, image: str) -> str:
+    return presence.engine.user_of(image)
+
+
+def _pull(presence: Presence, image: str, login: Login | None, progress: Callable[[tuple[int, int]], None]) -> str:
+    """Pull until it works or cannot work; while there is no engine no try is counted."""
+    tries = iter(PAUSES)
+    while True:
+        engine: Engine | None = None
+        try:
+            engine = presence.engine
+            try:
+                return engine.user_of(image)
+            except NoSuchImage:
+                engine.pull(image, login, lambda here, total: progress((here, total)))
+                return engine.user_of(image)
+        except EngineAway:
+            if engine is not None:
+                presence.lost(engine)
+            presence.wait(1.0)
+        except EngineRefused as problem:
+            pause = next(tries, None)
+            if pause is None or FINAL.search(str(problem)):
+                raise EngineRefused(
+                    f"the image {image} cannot be had: {problem}{_hint(str(problem), login)}"
+                ) from None
+            time.sleep(pause)
+
+
+def _hint(problem: str, login: Login | None) -> str:
+    if login is None and re.search("denied|auth", problem, re.IGNORECASE):
+        return " (`scitq manage registry login` tells the workers who may pull it)"
+    return ""

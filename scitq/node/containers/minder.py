@@ -1,0 +1,401 @@
+"""One container from its making to its removal: a thread that waits on the engine, and orders that reach into it.
+
+The engine may go at any moment, and the agent too: whatever is known is asked of the engine again, and what it does
+not know stands in the record. So this begins anew, after a death of either, at what is found there.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from scitq.node import orders
+from scitq.node.containers import words
+from scitq.node.containers.answers import EngineAway, EngineRefused, NoSuchContainer, NoSuchImage, Seen
+from scitq.node.containers.engine import Engine, started_at
+from scitq.node.containers.logs import Log, demultiplexed
+from scitq.node.containers.presence import Presence
+from scitq.node.containers.record import Record, Records
+from scitq.node.containers.watch import Watch
+from scitq.node.containers.words import Owner
+from scitq.node.crew import Crew
+from scitq.node.say import say
+
+AWAY_SECONDS = 0.5  # between looks whether the engine is back, or nobody wants it any more
+SETTLING_SECONDS = 1.0  # that a container may take to end after its output has
+TIMEOUT_GRACE = 5.0  # seconds from SIGTERM to SIGKILL after the run timeout
+ENGINE_DIED = "the container engine died or was restarted under it"
+
+
+class Shop(NamedTuple):
+    """What all containers of a pool share; `tell` and `wake` may be called by their threads."""
+
+    owner: Owner
+    presence: Presence
+    watch: Watch
+    records: Records
+    outbox: str
+    crew: Crew
+    boot: str
+    tell: Callable[[orders.Event], None]
+    wake: Callable[[], None]  # there is something to look at
+
+
+class Minder:
+    """A container, and the thread that minds it."""
+
+    def __init__(self, shop: Shop, record: Record, order: orders.ContainerOrder | None) -> None:
+        """`order` None: an earlier agent gave it."""
+        self.name = record.name
+        self.noisy = False  # its thread has said that there is output, and nobody looked yet
+        self.look_at = 0.0  # when somebody may look again, by monotonic clock
+        self._shop = shop
+        self._record = record
+        self._order = order
+        self._called = shop.owner.name(record.name)
+        self._guard = threading.RLock()
+        self._over = threading.Event()  # acknowledged: nothing of it is needed any more
+        self._let_go = False  # not to be started any more
+        self._begun = record.phase != "ordered"
+        self._told_start = record.phase == "started"
+        self._attached: Iterator[bytes] | None = None  # its output, from before its start on
+        self._generation: int | None = None  # of the engine under which it is known to have run
+        self._killed = False
+        # When SIGKILL is due, by monotonic clock. Whether an earlier agent has sent it is not known.
+        self._kill_at = time.monotonic() + TIMEOUT_GRACE if record.cause else math.inf
+        self._closed = False
+        self.log = Log(f"{shop.outbox}/{record.name}", record.head, record.tail, again=order is None)
+
+    def begin(self) -> None:
+        """Let its thread go."""
+        threading.Thread(target=self._mind, name=self.name, daemon=True).start()
+
+    # Orders, from the agent's thread
+
+    def take_back(self) -> bool:
+        """Have it not started; False when it may have been by now. Returned follows."""
+        with self._guard:
+            self._let_go = not self._begun
+            return self._let_go
+
+    def kill(self, cause: str) -> None:
+        """SIGKILL; one that has not started is returned."""
+        self._halt(cause, "SIGKILL")
+
+    def terminate(self, cause: str, grace: float) -> None:
+        """SIGTERM to its first process, SIGKILL `grace` seconds later."""
+        self._halt(cause, "SIGTERM")
+        self._kill_at = min(self._kill_at, time.monotonic() + grace)
+
+    def suspend(self) -> None:
+        """Let it stand still; its timeout does too."""
+        with self._guard:
+            if self._record.suspended_at is None:
+                self._record.suspended_at = time.time()
+                self._save()
+        self._command("pause")
+
+    def resume(self) -> None:
+        """Let it go on."""
+        with self._guard:
+            if self._record.suspended_at is None:
+                return
+            self._record.suspended += max(0.0, time.time() - self._record.suspended_at)
+            self._record.suspended_at = None
+            self._save()
+        self._command("unpause")
+
+    def acknowledge(self) -> None:
+        """Its end is safe elsewhere: the container may go."""
+        self._over.set()
+
+    def close(self) -> None:
+        """Let go of it; the engine keeps what runs."""
+        self._closed = True
+        self._over.set()
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it stands still by order."""
+        return self._record.suspended_at is not None
+
+    def due(self) -> float:
+        """When `tick` or a look at its output is due, by monotonic clock; infinite when time changes nothing."""
+        due = min(self._kill_at, self._deadline())
+        return min(due, self.look_at) if self.noisy else due
+
+    def tick(self, now: float) -> None:
+        """Do what time asks for."""
+        if now >= self._kill_at:
+            self._kill_at = math.inf
+            self.kill(self._record.cause or "")
+        elif now >= self._deadline():
+            self.terminate("timeout", TIMEOUT_GRACE)
+
+    def _deadline(self) -> float:
+        record = self._record
+        if record.timeout is None or not self._told_start or self.suspended or record.cause or self._over.is_set():
+            return math.inf
+        return time.monotonic() + record.timeout - (time.time() - record.wall - record.suspended)
+
+    def _halt(self, cause: str, signal: str) -> None:
+        with self._guard:
+            if not self._begun:
+                self._let_go = True
+                return
+            self._killed = self._killed or signal == "SIGKILL"
+            if not self._record.cause:
+                self._record.cause = cause
+                self._save()
+            if self._record.suspended_at is not None:
+                self.resume()
+        self._command("kill", signal)
+
+    def _command(self, what: str, *details: str) -> None:
+        """Have the engine asked; what is refused because it has ended, or not begun, is seen to at the next look."""
+
+        def ask() -> None:
+            try:
+                getattr(self._shop.presence.engine, what)(self._called, *details)
+            except EngineRefused:
+                return
+
+        self._shop.crew.do("engine", ask, lambda _: None)
+
+    # The thread
+
+    def _mind(self) -> None:
+        try:
+            if self._order is None or self._make(self._order):
+                self._tell(self._see_it_end())
+            self._over.wait()
+            if not self._closed:
+                self._with_patience(self._remove)
+        except _Closed:
+            return
+        except Exception as defect:  # noqa: BLE001 - one container that cannot be minded must not end the others
+            problem = f"a defect of scitq, please report it: {defect!r}"
+            say(f"attempt {self.name}: {problem}")
+            self._shop.tell(orders.Lost(self.name, self._record.wall, "", problem))
+
+    def _make(self, order: orders.ContainerOrder) -> bool:
+        """Make it and start it, once the engine is there; False when its story is over with that."""
+        made = False
+        while not self._let_go:
+            engine: Engine | None = None
+            try:
+                engine = self._engine()
+                if not made:
+                    self._create(engine, order)
+                    made = True
+                self._attached = engine.attach(self._called)
+                self._generation = self._watched(engine)
+                if self._may_start(engine.instance()):
+                    engine.start(self._called)
+                    return True
+            except EngineAway:
+                self._went_away(engine)
+                if self._begun:
+                    return True
+            except NoSuchImage as problem:
+                self._tell(orders.Refused(self.name, str(problem), "image"))
+                return False
+            except EngineRefused as problem:
+                self._record.problem = str(problem)
+                self._save()
+                self._tell(self._unstartable())
+                return False
+        if made:
+            self._with_patience(self._remove_container)
+        self._tell(orders.Returned(self.name))
+        return False
+
+    def _may_start(self, instance: str) -> bool:
+        """Note that it is about to be started by this engine, unless it was taken back."""
+        with self._guard:
+            if not self._let_go:
+                self._begun = True
+                self._record.phase, self._record.instance = "starting", instance
+                self._save()
+            return self._begun
+
+    def _create(self, engine: Engine, order: orders.ContainerOrder) -> None:
+        engine.remove(self._called)  # what a broken connection left of an earlier try
+        self._create_by_docker(engine, order)
+        if order.options:
+            seen = engine.look(self._called)
+            if seen.removes_itself or not words.taken(order, self._shop.owner, seen.labels):
+                raise EngineRefused(
+                    f"-O {order.options!r} holds a word that is no option, or an option without value"
+                )
+
+    def _create_by_docker(self, engine: Engine, order: orders.ContainerOrder) -> None:
+        try:
+            engine.create(words.create(order, self._shop.owner))
+        except NoSuchImage as problem:
+            if order.options:
+                engine.user_of(order.image)  # it is here: the one that is not was a word of -O
+                raise EngineRefused(f"-O {order.options!r} holds a word that is no option: {problem}") from None
+            raise
+
+    def _see_it_end(self) -> orders.Event:
+        """Follow it to its end, however often the engine goes and comes back meanwhile."""
+        while not self._record.problem:
+            engine: Engine | None = None
+            try:
+                engine = self._engine()
+                seen = engine.look(self._called)
+                if seen.status == "created":
+                    return self._never_started(engine)
+                self._note_start(seen)
+                if seen.runs:
+                    if self._generation is None:
+                        self._generation = self._watched(engine)
+                    self._enforce(seen)
+                attached, self._attached = self._attached, None
+                self._read(attached or engine.logs(self._called, follow=seen.runs), seen.tty)
+                seen = engine.look(self._called)
+                if seen.runs:
+                    engine.wait(self._called, SETTLING_SECONDS)
+                    seen = engine.look(self._called)
+                if not seen.runs:
+                    if not attached:
+                        self._read(engine.logs(self._called, follow=False), seen.tty)
+                    return self._ended(seen) if self._is_its_own(engine, seen) else self._lost(ENGINE_DIED)
+            except EngineAway:
+                self._went_away(engine)
+            except NoSuchContainer:
+                if self._record.phase == "ordered":
+                    return orders.Returned(self.name)
+                return self._lost("its container was removed by somebody else")
+        return self._unstartable()
+
+    def _read(self, told: Iterator[bytes], tty: bool) -> None:
+        """Take its output in, told from its first byte on."""
+        self.log.from_the_start()
+        for name, data in demultiplexed(told, tty=tty):
+            if self._closed:
+                raise _Closed
+            if self.log.feed(name, data) and not self.noisy:
+                self.noisy = True
+                self._shop.wake()
+
+    def _note_start(self, seen: Seen) -> None:
+        """Say once that it has started; a record of it is what the next agent goes by."""
+        if self._told_start:
+            return
+        ticks = started_at(seen.pid) if seen.pid else 0
+        with self._guard:
+            record = self._record
+            record.phase, record.wall, record.pid, record.ticks = "started", seen.started, seen.pid, ticks
+            self._save()
+            self._told_start = True
+        self.look_at = time.monotonic() + 0.1
+        self._tell(orders.Started(self.name, seen.pid, seen.started, (ticks, ticks)))
+
+    def _enforce(self, seen: Seen) -> None:
+        """What was ordered while the engine could not be asked, or before there was anything to order."""
+        if self._record.cause:
+            self._command("kill", "SIGKILL" if self._killed else "SIGTERM")
+        elif self.suspended != (seen.status == "paused"):
+            self._command("pause" if self.suspended else "unpause")
+
+    def _is_its_own(self, engine: Engine, seen: Seen) -> bool:
+        """Whether the end is the command's, and not that of the machine or of the engine."""
+        if self._record.boot != self._shop.boot:
+            return False
+        if not engine.shares_fate:
+            return True
+        if self._generation is not None:
+            return self._shop.watch.unbroken(engine, self._generation)
+        instance = self._record.instance
+        return bool(instance and instance == engine.instance()) or engine.saw_start(seen.id, seen.started)
+
+    # Ends
+
+    def _ended(self, seen: Seen) -> orders.Ended:
+        record = self._record
+        suspended = record.suspended
+        if record.suspended_at is not None:
+            suspended += max(0.0, seen.finished - record.suspended_at)
+        out, err = self.log.close()
+        return orders.Ended(
+            name=self.name,
+            code=seen.exit_code,
+            signal=None,
+            problem=None,
+            oom=seen.oom and seen.exit_code != 0,
+            cause=record.cause,
+            wall_start=seen.started,
+            wall_end=seen.finished,
+            seconds=max(0.0, seen.finished - seen.started - suspended),
+            suspended=suspended,
+            cpu=0.0,
+            max_rss=None,
+            out=out,
+            err=err,
+        )
+
+    def _unstartable(self) -> orders.Ended:
+        out, err = self.log.close()
+        now, problem = time.time(), self._record.problem
+        return orders.Ended(self.name, None, None, problem, False, None, now, now, 0.0, 0.0, 0.0, None, out, err)
+
+    def _lost(self, reason: str) -> orders.Lost:
+        self.log.close()
+        return orders.Lost(self.name, self._record.wall or time.time(), "", reason)
+
+    def _never_started(self, engine: Engine) -> orders.Event:
+        """Made, and not started: it goes back, unless an agent that is gone may just have asked for the start."""
+        engine.remove(self._called)
+        asked = self._order is None and self._record.phase == "starting"
+        return self._lost("the agent was killed while it started it") if asked else orders.Returned(self.name)
+
+    # Small things
+
+    def _tell(self, event: orders.Event) -> None:
+        if self._closed:
+            raise _Closed
+        if isinstance(event, orders.Returned | orders.Refused):  # nobody acknowledges these
+            self._over.set()
+            self._shop.records.forget(self.name)
+        self._shop.tell(event)
+
+    def _save(self) -> None:
+        if not self._closed:
+            self._shop.records.save(self._record)
+
+    def _engine(self) -> Engine:
+        if self._closed:
+            raise _Closed
+        return self._shop.presence.engine
+
+    def _watched(self, engine: Engine) -> int:
+        return self._shop.watch.generation(engine) if engine.shares_fate else 0
+
+    def _went_away(self, engine: Engine | None) -> None:
+        if engine is not None:
+            self._shop.presence.lost(engine)
+            self._shop.wake()
+        self._shop.presence.wait(AWAY_SECONDS)
+
+    def _with_patience(self, work: Callable[[], None]) -> None:
+        while True:
+            engine: Engine | None = None
+            try:
+                engine = self._engine()
+                return work()
+            except EngineAway:
+                self._went_away(engine)
+
+    def _remove_container(self) -> None:
+        self._engine().remove(self._called)
+
+    def _remove(self) -> None:
+        self._remove_container()
+        self._shop.records.forget(self.name)
+
+
+class _Closed(Exception):
+    """The agent let go of it."""
