@@ -10,12 +10,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.home import Home
 from tests.e2e.manual import Page, Step, is_as_expected, read
+from tests.servers.rclone import rclone_s3
 from tests.sources import ROOT
 
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in ("README.md", "protocol.md"))
@@ -23,6 +25,7 @@ DEADLINE = 30.0  # seconds for one command
 MOST_NOT_RUN = 2  # blocks of a page
 
 # Whoever reads is ada, on ada-pc; the server of several machines is lab.
+S3 = "https://s3.gra.io.cloud.ovh.net"  # has a bucket `lab`
 HOST = re.compile(r"(?<![\w.-])ada-pc(?![\w-])")
 MARK = "--- done ---\n"
 PYTHON = f"""
@@ -83,6 +86,7 @@ class Reader:
 
     def __init__(self, home: Home) -> None:
         self.home = home
+        self.s3 = S3
         folder = home.folder
         environment = home.environment | {
             "XDG_CONFIG_HOME": f"{folder}/.config",
@@ -121,7 +125,7 @@ class Reader:
         """What the page writes -> what it is here."""
         text = text.replace("/home/ada", str(self.home.folder))
         text = text.replace("0.0.0.0:5555", self._server).replace("lab:5555", self._server)
-        return HOST.sub(os.uname().nodename, text)
+        return HOST.sub(os.uname().nodename, text.replace(S3, self.s3))
 
     def _there(self, text: str) -> str:
         """What was printed here -> as the page writes it."""
@@ -153,10 +157,15 @@ def reader() -> Iterator[Reader]:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
-def test_a_page_does_what_it_says(path: Path, reader: Reader) -> None:
-    page = read(path.read_text(encoding="utf-8"))
+def test_a_page_does_what_it_says(path: Path, reader: Reader, tmp_path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    page = read(text)
 
-    follow(page, reader, path.name)
+    with ExitStack() as servers:
+        if S3 in text:
+            (tmp_path / "lab").mkdir()
+            reader.s3 = servers.enter_context(rclone_s3(tmp_path))
+        follow(page, reader, path.name)
     assert len(page.not_run) <= MOST_NOT_RUN, page.not_run
 
 
