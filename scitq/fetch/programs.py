@@ -18,6 +18,7 @@ from scitq.fetch.uri import one_line
 
 _LOOK_S = 0.1  # between two looks at the clock, and at `stop`
 _IN_CONTAINER = "/data"
+_STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]+ (\S+ (err|int|sys|fatal): )?")
 _ERROR = re.compile(r"\b(err(or)?|fatal|failed|cannot)\b", re.IGNORECASE)
 
 
@@ -117,4 +118,4 @@ def _reason(printed: str, code: int) -> str:
     """The line that tells most: the first that speaks of an error, for the cause comes first; else the last."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.search(line)]
-    return one_line((errors[:1] or lines[-1:] or [f"exit code {code}"])[0])[:300]
+    return one_line(_STAMP.sub("", (errors[:1] or lines[-1:] or [f"exit code {code}"])[0], count=1))[:300]

@@ -8,7 +8,7 @@ import uuid
 from scitq.fetch.backends.fastq import compress
 from scitq.fetch.programs import Kit
 from scitq.fetch.settings import settings
-from scitq.fetch.storage import FetchError, Storage, Watch, storage_of
+from scitq.fetch.storage import FetchError, NotThere, Refused, Storage, Watch, storage_of
 from scitq.fetch.uri import parse
 
 _KIT = Kit(("vdb-validate", "vdb-dump", "fasterq-dump", "prefetch"), "ncbi/sra-tools")
@@ -68,13 +68,28 @@ def _object(run: str, room: str, watch: Watch) -> str:
     except FetchError as public:
         watch.check()
         try:
-            _KIT.run(["prefetch", "--max-size", _NO_LIMIT, "--output-directory", ".", run], room, watch)
+            _prefetch(run, room, watch)
         except FetchError as error:
             watch.check()
             reason = f"public object: {public.reason}, {error.reason}"
+            if isinstance(public, NotThere) and isinstance(error, NotThere):
+                raise NotThere(reason, retry=False) from error
             raise FetchError(reason, public.retry or error.retry) from error
         return f"./{run}"
     return f"./{run}.sra"
+
+
+def _prefetch(run: str, room: str, watch: Watch) -> None:
+    try:
+        _KIT.run(["prefetch", "--max-size", _NO_LIMIT, "--output-directory", ".", run], room, watch)
+    except FetchError as error:
+        if "( 404 )" in error.reason:
+            raise NotThere(error.reason, retry=False) from error
+        if "( 403 )" in error.reason:
+            raise Refused(error.reason, retry=False) from error
+        if "Current preference" in error.reason:  # the last thing it says, without the first
+            raise FetchError("prefetch: failed, and does not say why", retry=True) from error
+        raise
 
 
 def _public(run: str) -> tuple[Storage, str]:

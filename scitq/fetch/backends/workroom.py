@@ -1,13 +1,12 @@
 """A hidden folder beside where files will lie, for what others' programs write before anything is whole."""
 
 import fcntl
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from scitq.fetch.partial import PREFIX
+from scitq.fetch.partial import beside
 from scitq.fetch.storage import FetchError
 
 
@@ -15,7 +14,8 @@ from scitq.fetch.storage import FetchError
 def workroom(folder: str, purpose: str) -> Iterator[str]:
     """The path of a folder in `folder`, for one process at a time; gone after success, kept to go on from otherwise.
 
-    Equal purposes have one room. Makes missing folders. Raises OSError, and FetchError while another works there.
+    Equal purposes, which are like names of files, have one room. Makes missing folders. Raises OSError, and
+    FetchError while another works there.
     """
     path = _path(folder, purpose)
     os.makedirs(path, exist_ok=True)
@@ -23,7 +23,9 @@ def workroom(folder: str, purpose: str) -> Iterator[str]:
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if os.fstat(fd).st_ino != os.stat(path).st_ino:  # whoever had it has just left, and removed it
+                raise FileNotFoundError
+        except (BlockingIOError, FileNotFoundError):
             raise FetchError("another process is fetching the same to the same place", retry=True) from None
         yield path
         shutil.rmtree(path)
@@ -39,5 +41,4 @@ def leave(folder: str, purpose: str) -> None:
 
 
 def _path(folder: str, purpose: str) -> str:
-    digest = hashlib.sha256(os.fsencode(purpose)).hexdigest()[:16]
-    return os.path.join(os.path.abspath(folder), f"{PREFIX}{digest}")
+    return os.path.abspath(beside(os.path.join(folder, purpose)))

@@ -333,6 +333,29 @@ def test_prefetch_is_asked_where_there_is_no_public_object(archive: Ena, tools: 
 
 
 @OBJECTS
+@pytest.mark.parametrize(
+    ("said", "kind", "rounds"),
+    [
+        ("err: failed to resolve accession 'ERR000001' - no data ( 404 )", NotThere, 1),
+        ("err: failed to resolve accession 'ERR000001' - Access denied ( 403 )", FetchError, 1),
+        (": Current preference is set to retrieve SRA Normalized Format files", FetchError, runs.ROUNDS),
+    ],
+)
+def test_what_prefetch_answers_may_be_final(
+    archive: Ena, tools: Path, tmp_path: Path, said: str, kind: type[FetchError], rounds: int
+) -> None:
+    (tools / "prefetch").unlink()
+    (tools / "prefetch").write_text(f'#!/bin/sh\necho "2026-11-23T01:27:53 prefetch.3.0.3 {said}"\nexit 3\n')
+    (tools / "prefetch").chmod(0o755)
+
+    with pytest.raises(FetchError, match=r"SRA: public object: is not there .*, prefetch: ") as caught:
+        get("run+fastq@sra://ERR000001", tmp_path / "here")
+
+    assert type(caught.value) is kind
+    assert archive.taken.count("/sra/ERR000001/ERR000001") == 1 + rounds
+
+
+@OBJECTS
 def test_an_object_that_is_cut_is_not_believed(archive: Ena, tools: Path, tmp_path: Path) -> None:
     content = sra_objects.make("ERR000001", Reads(pairs=3000), tmp_path)
     archive.add_object("ERR000001", content[: len(content) // 2])

@@ -76,6 +76,8 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         ("echo ERR000001 begins; echo 'x err: no luck'; echo ERR000001 ends; exit 3", "frob: x err: no luck"),
         ("echo one; echo two >&2; exit 1", "frob: two"),
         ("exit 7", "frob: exit code 7"),
+        ("echo 2026-11-23T01:14:29 frob.3.0.3 err: file invalid; exit 3", "frob: file invalid"),
+        ("echo 'frob: no such file'; exit 3", "frob: no such file"),
         ("printf 'error \\033[1m\\n'; exit 1", "frob: error \\x1b[1m"),
     ],
 )
