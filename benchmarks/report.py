@@ -2,7 +2,6 @@
 
 from benchmarks.figures import Figure, Row
 
-
 MESH = """# How fast, beside the peers
 
 Written by `{command}`, never by hand. All in one run on one machine, subjects in turn

@@ -1,19 +1,27 @@
-"""Every figure of fetch beside the peers in one run: `python -m benchmarks.fetch [--short|--full] [--out FILE]`."""
+"""Every figure of fetch beside the peers in one run: `python -m benchmarks.fetch [--short|--full] [--out FILE]`.
+
+The full form takes about half an hour. Peers that cannot be installed are skipped with their reason.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import report
-from benchmarks.fetch import stores
+from benchmarks import machine, report
+from benchmarks.fetch import blobs, stores, web
+from benchmarks.fetch.size import FULL, SHORT
 
 if TYPE_CHECKING:
     from benchmarks.figures import Row
 
-SHORT = stores.Size(large=256 << 20, azure_large=64 << 20, small=300, keys=2_000, web=128 << 20, runs=3)
-FULL = stores.Size(large=2 << 30, azure_large=512 << 20, small=2_000, keys=20_000, web=1 << 30, runs=3)
-PARTS = {"stores": stores}
+PARTS = {"s3": stores, "azure": blobs, "web": web}
+HEAD = """# How fast data moves, beside the peers
+
+Written by `{command}`, never by hand. All in one run on one machine; whole processes, their start included, in turn
+(A B A B), {runs} runs: a ratio is the median of those of each run. What arrived is compared with what was sent, every
+time. Stores and servers run on the same machine and take their share of its processors from everybody. Ratios hold
+while the machine's speed drifts, absolute figures do not."""
 
 
 def main() -> int:
@@ -25,12 +33,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="write the page here, such as docs/performance-of-fetch.md")
     parser.add_argument("--only", action="append", choices=PARTS, help="this part; may be repeated")
     given = parser.parse_args()
+    size = FULL if given.full else SHORT
+    about = machine.lines()
     rows: list[Row] = []
     for name in given.only or PARTS:
-        for row in PARTS[name].rows(FULL if given.full else SHORT):
+        for row in PARTS[name].rows(size):
             rows.append(row)
             figures = " / ".join(report.number(figure.value, figure.unit) for figure in row.figures)
             print(f"{row.verdict:8} {row.title}: {figures}\n         {row.note}", flush=True)
+    command = "python -m benchmarks.fetch" + (" --full" if given.full else " --short")
+    if given.out:
+        given.out.write_text(report.page(rows, about, size.runs, command, HEAD), encoding="utf-8")
     return int(given.full and any(row.verdict == "missed" for row in rows))
 
 

@@ -86,7 +86,7 @@ def row(
     slowest: bool = False,
     memory: float | None = None,
 ) -> Row:
-    """The wall time of scitq over that of the best (or the `slowest`) of those `beside` it, run by run; perhaps its memory."""
+    """The wall time of scitq over that of the best (or the `slowest`) of those `beside` it; perhaps its memory."""
     others = sorted(
         (name for name in beside if name in costs),
         key=lambda name: median([cost.wall for cost in costs[name]]),

@@ -106,19 +106,19 @@ def listing(store: Store, path: str) -> Movers:
         store,
         scitq=("list", store.scitq(path)),
         s5cmd=("ls", f"s3://{path}*"),
-        rclone=("lsl", f"B:{path}"),
+        rclone=("ls", "--fast-list", f"B:{path}"),
         aws=("ls", "--recursive", f"s3://{path}"),
         obstore=("list", path, "-"),
     )
 
 
 def sync(store: Store, source: Path, path: str) -> Movers:
-    """A local folder to one where nothing changed."""
+    """A local folder to one where nothing changed; rclone looks at the server's times only."""
     return _all(
         store,
         scitq=("sync", f"{source}/", store.scitq(path)),
         s5cmd=("sync", f"{source}/", f"s3://{path}"),
-        rclone=("sync", "--fast-list", f"{source}/", f"B:{path}"),
+        rclone=("sync", "--fast-list", "--update", "--use-server-modtime", f"{source}/", f"B:{path}"),
         aws=("sync", f"{source}/", f"s3://{path}", "--only-show-errors"),
     )
 

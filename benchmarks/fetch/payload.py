@@ -19,7 +19,7 @@ def folder(need: int) -> Iterator[Path]:
 
 
 def file(path: Path, size: int) -> Path:
-    """A file of random bytes, 4 MiB again and again: who measures stays small, as its children begin with its peak."""
+    """A file of random bytes, 4 MiB again and again: children begin with the peak of who measures."""
     path.parent.mkdir(parents=True, exist_ok=True)
     block = os.urandom(min(size, 1 << 22))
     with path.open("wb") as made:

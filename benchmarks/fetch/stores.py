@@ -6,24 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks.fetch import movers, payload
 from benchmarks.fetch.contest import contest, row
+from benchmarks.fetch.size import Size
 from benchmarks.figures import Figure, Row, median
 
 MEMORY = 150.0  # MiB
-
-
-class Size(NamedTuple):
-    """How much is moved: bytes of the large files, number of small files and of keys, runs."""
-
-    large: int
-    azure_large: int
-    small: int
-    keys: int
-    web: int
-    runs: int
 
 
 def rows(size: Size) -> Iterator[Row]:
