@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -13,6 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from scitq.fetch.backends.accounts import AzureAccess, azure_access
 from scitq.fetch.backends.answers import Row, http_time, parsed, refusal
 from scitq.fetch.backends.bodies import Body, Chunk
+from scitq.fetch.backends.doors import Doors
 from scitq.fetch.backends.objects import Objects
 from scitq.fetch.backends.rest import Answer, Host
 from scitq.fetch.backends.service import Found, Page
@@ -53,8 +53,7 @@ class Azure:
         self._root = parts.path
         self._host = Host(self._address, access.ca_bundle, chosen.stall_s)
         self._at_once = chosen.parallel
-        self._guard = threading.Lock()
-        self._stores: dict[str, Any] = {}
+        self._native = Doors(self._opened)
 
     def page(self, top: str, prefix: str, more: str, *, flat: bool, most: int = 0) -> Page:
         query = {"restype": "container", "comp": "list", "prefix": prefix}
@@ -82,9 +81,7 @@ class Azure:
         )
 
     def blocks(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]] | None:
-        from scitq.fetch.backends import native
-
-        return native.read(self._store(top), key) if native.takes(key) else None
+        return self._native.read(top, key)
 
     def address(self, top: str, key: str) -> str:
         query: Mapping[str, str] = {}
@@ -182,6 +179,8 @@ class Azure:
     def _path(self, container: str, key: str) -> str:
         if not container or container in {".", ".."}:
             raise FetchError(f"{one_line(container)}: no name of a container", retry=False)
+        if "\\" in key:
+            raise FetchError("has a name with a backslash, which Azure would turn into a /", retry=False)
         path = f"{self._root}/{container}/{key}" if key else f"{self._root}/{container}"
         try:
             path.encode()
@@ -189,14 +188,8 @@ class Azure:
             raise FetchError("has a name that is not UTF-8, which Azure cannot store", retry=False) from None
         return path
 
-    def _store(self, container: str) -> Any:
-        """The engine's door to a container."""
-        with self._guard:
-            if container not in self._stores:
-                self._stores[container] = self._opened(container)
-            return self._stores[container]
-
     def _opened(self, container: str) -> Any:
+        """The engine's door to a container."""
         from obstore.store import AzureStore
 
         from scitq.fetch.backends import native

@@ -21,6 +21,10 @@ _FAILURES = (BaseError, FileNotFoundError, PermissionError)
 Store = Any  # obstore's S3Store or AzureStore
 
 
+class Unreachable(FetchError):
+    """The engine got no answer: its TLS may be stricter than OpenSSL's, its ways other ones."""
+
+
 def takes(key: str) -> bool:
     """Whether the engine takes this name as it is: it refuses some, and would change others."""
     return key.isprintable() and not any(part in ("", ".", "..") for part in key.split("/"))
@@ -80,6 +84,7 @@ def _trouble(error: Exception) -> FetchError:
     text = str(error)
     status = _STATUS.search(text)
     if status is None:
-        return FetchError(one_line(text.split("\n", 1)[0]), retry=True)
+        cause = text.split("\n", 1)[0].rpartition(" - ")[2]
+        return Unreachable(one_line(cause), retry=True)
     code, message = _CODE.search(text), _MESSAGE.search(text)
     return refusal(int(status[1]), code[1] if code else "", message[1] if message else "")

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from scitq.fetch.backends.accounts import S3Access, s3_access
 from scitq.fetch.backends.answers import Row, http_time, parsed, refusal
 from scitq.fetch.backends.bodies import Body, Chunk
+from scitq.fetch.backends.doors import Doors
 from scitq.fetch.backends.objects import Objects
 from scitq.fetch.backends.rest import Answer, Host
 from scitq.fetch.backends.service import Found, Page
@@ -47,7 +48,7 @@ class S3:
         self._stall_s = chosen.stall_s
         self._guard = threading.Lock()
         self._hosts: dict[str, Host] = {}
-        self._stores: dict[str, Any] = {}
+        self._native = Doors(self._opened)
         self._regions: dict[str, str] = {}  # of a bucket, when it told us so
 
     def page(self, top: str, prefix: str, more: str, *, flat: bool, most: int = 0) -> Page:
@@ -97,9 +98,7 @@ class S3:
         )
 
     def blocks(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]] | None:
-        from scitq.fetch.backends import native
-
-        return native.read(self._store(top), key) if native.takes(key) else None
+        return self._native.read(top, key)
 
     def address(self, top: str, key: str) -> str:
         _, request = self._request("GET", top, key)
@@ -114,12 +113,7 @@ class S3:
         return {}
 
     def put(self, top: str, key: str, body: Body) -> None:
-        from scitq.fetch.backends import native
-
-        if isinstance(body, Chunk) and native.takes(key):
-            content = body.opened().read(body.size)
-            native.store(self._store(top), key, content)
-        else:
+        if not (isinstance(body, Chunk) and self._native.store(top, key, body)):
             self._send("PUT", top, key, body)
 
     def begin(self, top: str, key: str) -> str:
@@ -249,27 +243,18 @@ class S3:
         self._regions[bucket] = told
         return True
 
-    def _store(self, bucket: str) -> Any:
+    def _opened(self, bucket: str) -> Any:
         """The engine's door to a bucket; a first request tells whether it is there, and where."""
-        with self._guard:
-            if bucket in self._stores:
-                return self._stores[bucket]
+        from obstore.store import S3Store
+
+        from scitq.fetch.backends import native
+
         try:
             self._ask("HEAD", bucket)
         except Refused:
             pass  # whoever may store or read need not be allowed to ask this
         except NotThere:
             raise NotThere("no such bucket", retry=False) from None
-        with self._guard:
-            if bucket not in self._stores:
-                self._stores[bucket] = self._opened(bucket)
-            return self._stores[bucket]
-
-    def _opened(self, bucket: str) -> Any:
-        from obstore.store import S3Store
-
-        from scitq.fetch.backends import native
-
         endpoint, root = self._place(bucket)
         keys = self._access.keys
 
