@@ -1,5 +1,6 @@
 """Every command of the manual, run in the order of its page in a home of its own, prints what the page shows."""
 
+import gzip
 import os
 import re
 import select
@@ -17,6 +18,7 @@ import pytest
 
 from tests.e2e.home import Home
 from tests.e2e.manual import Page, Step, is_as_expected, read
+from tests.servers.ena import Ena, ena
 from tests.servers.rclone import rclone_s3
 from tests.sources import ROOT
 
@@ -84,7 +86,7 @@ class Session:
 class Reader:
     """Somebody who types what a page says."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, archives: Ena) -> None:
         self.home = home
         self.s3 = S3
         folder = home.folder
@@ -93,6 +95,7 @@ class Reader:
             "XDG_DATA_HOME": f"{folder}/.local/share",
             "XDG_STATE_HOME": f"{folder}/.local/state",
             "PYTHONPATH": str(ROOT),
+            **archives.environment,
         }
         environment["HOME"] = str(folder)
         python = [sys.executable, "-u", "-c", PYTHON]
@@ -144,10 +147,20 @@ def follow(page: Page, reader: Reader, name: str) -> None:
 
 
 @pytest.fixture
-def reader() -> Iterator[Reader]:
+def archives(tmp_path: Path) -> Iterator[Ena]:
+    """Public runs as the manual tells of them."""
+    reads = gzip.compress(b"@read\nACGT\n+\nIIII\n" * 1000)
+    with ena(tmp_path) as one:
+        one.add("ERR3857002", {f"ERR3857002_{mate}.fastq.gz": reads for mate in (1, 2)}, "SAMEA5930123")
+        one.add("ERR3857003", {"ERR3857003.fastq.gz": reads}, "SAMEA5930123")
+        yield one
+
+
+@pytest.fixture
+def reader(archives: Ena) -> Iterator[Reader]:
     # Short, for the socket of the mesh has a path of at most 100 bytes.
     folder = Path(tempfile.mkdtemp(prefix="ada-", dir="/tmp"))
-    reader = Reader(Home(folder))
+    reader = Reader(Home(folder), archives)
     try:
         yield reader
     finally:

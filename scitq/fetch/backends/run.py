@@ -246,7 +246,7 @@ def _addresses(way: str, file: ena.File) -> Iterator[tuple[str, Uri]]:
         prefixes = tuple(one for one in prefixes if one.startswith(_FTP)) or (_FTP,)
     for prefix in prefixes:
         scheme, _, base = prefix.partition("://")
-        yield f"ENA by {scheme}", Uri(scheme, base + file.path)
+        yield prefix if base else f"ENA by {scheme}", Uri(scheme, base + file.path)
 
 
 def _round(ways: Mapping[str, Way], answers: dict[str, FetchError]) -> int:

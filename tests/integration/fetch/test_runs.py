@@ -166,8 +166,7 @@ def test_a_file_that_is_not_as_ena_tells_never_gets_its_name(archive: Ena, tmp_p
     with pytest.raises(FetchError) as caught:
         get("run+fastq://ERR000001", tmp_path / "here")
 
-    assert "ENA by http: " in caught.value.reason
-    assert "its MD5 is" in caught.value.reason
+    assert f"{archive.files}: its MD5 is " in caught.value.reason
     assert "SRA: not installed here: vdb-validate" in caught.value.reason
     assert "ENA by Aspera: not installed here: ascp" in caught.value.reason
     assert "\n" not in caught.value.reason
@@ -183,6 +182,18 @@ def test_without_a_digest_the_size_is_held_against_a_file(archive: Ena, tmp_path
         get("run+fastq://ERR000002", tmp_path / "here")
 
     assert fetched(tmp_path / "here") == PAIR
+
+
+def test_a_mirror_stands_before_ena_itself(archive: Ena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive.add("ERR000001", PAIR)
+    archive.missing.add("/mirror/")
+    monkeypatch.setenv("SCITQ_ENA_FILES", f"{archive.files}mirror/ {archive.files}")
+    settings.cache_clear()
+
+    get("run+fastq://ERR000001", tmp_path / "here")
+
+    assert fetched(tmp_path / "here") == PAIR
+    assert len([path for path in archive.taken if path.startswith("/mirror/vol1")]) == 2
 
 
 def test_aspera_is_the_last_way(archive: Ena, tmp_path: Path) -> None:

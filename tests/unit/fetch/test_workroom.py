@@ -11,6 +11,13 @@ from scitq.fetch.partial import NOT_WHOLE
 from scitq.fetch.storage import FetchError
 
 
+def fail(folder: Path) -> None:
+    """Begin something in the room "one", and give up."""
+    with workroom(str(folder), "one") as room:
+        Path(room, "x").write_text("half")
+        raise ZeroDivisionError
+
+
 def test_it_is_gone_after_success_and_was_no_finished_name(tmp_path: Path) -> None:
     with workroom(str(tmp_path / "new"), "one") as room:
         Path(room, "x").write_text("x")
@@ -20,9 +27,8 @@ def test_it_is_gone_after_success_and_was_no_finished_name(tmp_path: Path) -> No
 
 
 def test_what_failed_is_gone_on_from(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), workroom(str(tmp_path), "one") as room:
-        Path(room, "x").write_text("half")
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail(tmp_path)
 
     with workroom(str(tmp_path), "two") as other:
         assert os.listdir(other) == []
@@ -53,8 +59,8 @@ def test_nobody_works_in_a_room_that_was_removed_meanwhile(tmp_path: Path, monke
 
 
 def test_what_was_kept_can_be_left(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), workroom(str(tmp_path), "one"):
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        fail(tmp_path)
 
     leave(str(tmp_path), "one")
     leave(str(tmp_path), "never there")
