@@ -232,16 +232,17 @@ def test_what_is_denied_is_one_line(storage: Storage, here: Path, monkeypatch: p
         assert len(caught.value.reason.splitlines()) == 1
 
 
-def test_five_thousand_files(storage: Storage, here: Path, tmp_path: Path) -> None:
-    files = {f"d{number % 7}/f{number:05}": b"%d" % number for number in range(5_000)}
+@pytest.mark.timeout(120)
+def test_thousands_of_files(storage: Storage, here: Path, tmp_path: Path) -> None:
+    files = {f"d{number % 7}/f{number:05}": b"%d" % number for number in range(storage.many)}
     write(here, files)
 
-    assert sync(here, storage.address, parallel=8).copied == 5_000
+    assert sync(here, storage.address, parallel=8).copied == storage.many
     assert names(storage.address) == sorted(files)
-    assert sync(here, storage.address).same == 5_000
-    assert sync(storage.address, tmp_path / "back").copied == 5_000
+    assert sync(here, storage.address).same == storage.many
+    assert sync(storage.address, tmp_path / "back").copied == storage.many
     assert read(tmp_path / "back") == files
-    assert delete(storage.address).deleted == 5_000
+    assert delete(storage.address).deleted == storage.many
     with pytest.raises(NotThere):
         names(storage.address)
 
