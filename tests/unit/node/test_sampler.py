@@ -29,7 +29,7 @@ subprocess.Popen([sys.executable, "-c", sys.argv[1]], process_group=0).wait()
 HOLDS = """
 import os, signal, time
 def wait():
-    print("ready", flush=True)
+    os.write(1, b"ready\\n")
     signal.pause()
 def busy():
     begin = time.process_time()
@@ -73,11 +73,14 @@ wait()
 
 
 class Tree:
-    """A keeper and a command, when all that it forks is ready."""
+    """A keeper and a command."""
 
-    def __init__(self, program: str, mib: int = 1, count: int = 1) -> None:
+    def __init__(self, program: str, mib: int) -> None:
         words = [sys.executable, "-c", KEEPER, HOLDS.replace("{mib}", str(mib)) + program]
         self.keeper = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+    def grow(self, count: int) -> None:
+        """Wait for the command, and until so many processes of it are ready."""
         assert self.keeper.stdout is not None
         pid = int(self.keeper.stdout.readline())
         start = sampler.processes()[pid].start
@@ -86,7 +89,8 @@ class Tree:
             assert self.keeper.stdout.readline() == "ready\n"
 
     def end(self) -> None:
-        for pid in {self.root.pid, *descendants(self.keeper.pid)}:
+        session = [process.pid for process in sampler.processes().values() if process.session == self.keeper.pid]
+        for pid in {*session, *descendants(self.keeper.pid)}:
             os.kill(pid, signal.SIGKILL)
         self.keeper.communicate()
 
@@ -105,8 +109,9 @@ def trees() -> Iterator[ExitStack]:
 
 
 def grown(trees: ExitStack, program: str, mib: int = 1, count: int = 1) -> Tree:
-    tree = Tree(program, mib, count)
+    tree = Tree(program, mib)
     trees.callback(tree.end)
+    tree.grow(count)
     return tree
 
 
@@ -161,7 +166,7 @@ def test_who_left_its_parent_and_its_session_still_counts(trees: ExitStack) -> N
 
 
 def test_a_number_that_another_process_has_now_is_left_out(trees: ExitStack) -> None:
-    pid, (start, _) = grown(trees, "wait()").root
+    pid, (start, _), _ = grown(trees, "wait()").root
 
     assert look({"1.1": (Root(pid, (start + 1, start + 2)), 0)}) == {}
     assert look({"1.1": (Root(1 << 30, (start, start)), 0)}) == {}
