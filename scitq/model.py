@@ -217,6 +217,7 @@ class Worker(Struct, frozen=True, kw_only=True):
     version: str
     joined_at: float
     seen_at: float
+    engine: str = ""  # its container engine and the version of that, "" for none
 
 
 class Batch(Struct, frozen=True, kw_only=True):

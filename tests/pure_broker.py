@@ -14,7 +14,7 @@ from scitq.broker.fold import fold
 from scitq.broker.intake import take_in
 from scitq.broker.log_records import Stream
 from scitq.broker.state import State
-from scitq.broker.tasks import PENDING, Live, unpack_end
+from scitq.broker.tasks import PENDING, Live, lane_of, unpack_end
 from scitq.broker.waits import Waits
 
 ADMIN = Peer(b"client", "admin", "client")
@@ -155,7 +155,7 @@ def _task(state: State, task: int) -> tuple[Any, ...]:
     if type(slot) is bytes:
         return (*head, unpack_end(slot))
     if slot is None:
-        slot = Live(task, head[1], state.tasks.spec(task).priority)
+        slot = Live(task, head[1], lane_of(state.tasks.spec(task)))
         assert slot.place is PENDING
     assert type(slot) is Live
     place = slot.place
@@ -170,7 +170,7 @@ def _task(state: State, task: int) -> tuple[Any, ...]:
 
 
 def _batch(batch: Any) -> tuple[Any, ...]:
-    queues = {priority: queue.runs() for priority, queue in batch.queues.items() if queue}
+    queues = {lane: queue.runs() for lane, queue in batch.queues.items() if queue}
     return (batch.stopped, dict(batch.counts), queues)
 
 

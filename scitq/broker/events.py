@@ -294,6 +294,7 @@ class WorkerJoined(Event, frozen=True, array_like=True, tag=50):
     cpus: int
     memory: int
     version: str
+    engine: str = ""
 
 
 class WorkerOffline(Event, frozen=True, array_like=True, tag=51):

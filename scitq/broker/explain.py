@@ -2,7 +2,7 @@
 
 from scitq.broker.rules.reads import waiting_reason, worker_name
 from scitq.broker.state import BatchState, State, WorkerState
-from scitq.broker.tasks import Held, Live, Returning, unpack_end
+from scitq.broker.tasks import Held, Lane, Live, Returning, unpack_end
 from scitq.errors import NotFound
 
 
@@ -37,9 +37,10 @@ def explain_task(state: State, task: int) -> list[str]:
         if status == "waiting":
             return [*lines, waiting_reason(state, slot)]
     batch = state.batches[state.batch_of(task)]
-    lines += _why_idle(state, batch)
+    lane = slot.lane if type(slot) is Live else state.tasks.submission(task).group(task).lane
+    lines += _why_idle(state, batch, lane)
     if len(lines) == 1:
-        ahead = _ahead(batch, task)
+        ahead = _ahead(batch, task, lane)
         lines.append(f"{ahead} tasks of batch {batch.name} go before it" if ahead else "it is next in its batch")
     return lines
 
@@ -51,8 +52,9 @@ def explain_batch(state: State, name: str) -> list[str]:
         raise NotFound(f"there is no batch {name}")
     counted = ", ".join(f"{number} {status}" for status, number in batch.counts.items() if number)
     lines = [f"batch {name}: {counted or 'no tasks'}"]
-    if batch.unended:
-        lines += _why_idle(state, batch)
+    lanes = [lane for lane, queue in batch.queues.items() if queue]
+    for lane in lanes or [Lane(0, container=False)] * bool(batch.unended):
+        lines += [line for line in _why_idle(state, batch, lane) if line not in lines]
     return lines
 
 
@@ -65,12 +67,14 @@ def _held(state: State, live: Live) -> list[str]:
         lines.append(f"it was asked back ({live.place.intent}); the worker has not answered yet")
     elif live.place.status == "assigned" and len(worker.held) > worker.concurrency:
         lines.append(f"it waits for one of the worker's {worker.concurrency} slots")
+    if not worker.takes(live.lane):
+        lines.append("the worker's container engine does not answer now: the task goes on when it does")
     if worker.status == "offline":
         lines.append("if the worker stays away past the grace, the task is given to another")
     return lines
 
 
-def _why_idle(state: State, batch: BatchState) -> list[str]:
+def _why_idle(state: State, batch: BatchState, lane: Lane) -> list[str]:
     if batch.stopped:
         return [f"batch {batch.name} is stopped: `scitq manage batch go -n {batch.name}`"]
     serving = list(state.serving(batch.name))
@@ -81,9 +85,17 @@ def _why_idle(state: State, batch: BatchState) -> list[str]:
     if not awake:
         names = ", ".join(worker.name for worker in online[:5])
         return [f"all workers of the batch are paused: {names} (`scitq manage worker resume NAME`)"]
-    if all(worker.room <= 0 for worker in awake):
-        slots = sum(worker.concurrency for worker in awake)
-        return [f"all {slots} slots of the {len(awake)} workers of batch {batch.name} are taken"]
+    able = [worker for worker in awake if worker.takes(lane)]
+    if not able:
+        names = ", ".join(worker.name for worker in awake[:5])
+        return [
+            f"no worker of batch {batch.name} has a container engine that answers: {names}"
+            " (install docker there; what a worker has is told by `scitq manage worker list --json`)"
+        ]
+    if all(worker.room <= 0 for worker in able):
+        slots = sum(worker.concurrency for worker in able)
+        with_engine = " with a container engine" if len(able) < len(awake) else ""
+        return [f"all {slots} slots of the {len(able)} workers of batch {batch.name}{with_engine} are taken"]
     return []
 
 
@@ -97,11 +109,12 @@ def _no_worker(batch: BatchState, serving: list[WorkerState]) -> str:
     )
 
 
-def _ahead(batch: BatchState, task: int) -> int:
+def _ahead(batch: BatchState, task: int, lane: Lane) -> int:
+    """How many go before it to a worker that takes it: all of a higher priority, and of its own who came first."""
     ahead = 0
-    for priority in reversed(batch.priorities):
-        queue = batch.queues[priority]
-        if task in queue:
-            return ahead + sum(1 for other in queue if other < task)
-        ahead += len(queue)
+    for other, queue in batch.queues.items():
+        if other.priority > lane.priority:
+            ahead += len(queue)
+        elif other.priority == lane.priority:
+            ahead += sum(1 for number in queue if number < task)
     return ahead

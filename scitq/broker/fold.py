@@ -51,6 +51,7 @@ def _workers(state: State) -> Iterator[Entry]:
             worker.cpus,
             worker.memory,
             worker.version,
+            worker.engine,
         )
         yield Entry(worker.joined_at, "fold", (joined,))
         facts: list[Fact] = [joined] if worker.seen_at != worker.joined_at else []

@@ -1,8 +1,9 @@
 """Which waiting task goes to which worker: pure, (state) -> placements.
 
-Inside a batch: higher priority first, then the lower id (FIFO). Over the workers: free slots before room ahead, the
-emptier worker before the fuller, so that tasks spread. When nothing waits and a slot is free, what lies unstarted
-beyond another worker's slots is asked back, last handed over first, unless that worker will begin it at once.
+Inside a batch: higher priority first, then the lower id (FIFO); what a worker has not the means for is passed over.
+Over the workers: free slots before room ahead, the emptier worker before the fuller, so that tasks spread. When
+nothing waits and a slot is free, what lies unstarted beyond another worker's slots is asked back, last handed over
+first, unless that worker will begin it at once.
 """
 
 import heapq
@@ -18,7 +19,11 @@ MOST = 2_000  # placements of one round: the rest is for the next, after other p
 def place(state: State, slow: frozenset[int] = frozenset()) -> dict[int, list[int]]:
     """Tasks for each worker number, in the order of handing over; none for those that are `slow` to read."""
     waiting = {
-        name: _Head(batch) for name, batch in state.batches.items() if not batch.stopped and batch.counts["pending"]
+        (name, container): _Head(batch, container=container)
+        for name, batch in state.batches.items()
+        if not batch.stopped and batch.counts["pending"]
+        for container in (False, True)
+        if batch.pending(container=container)
     }
     rooms = _Rooms(state, slow)
     placed: dict[int, list[int]] = {}
@@ -31,7 +36,7 @@ def place(state: State, slow: frozenset[int] = frozenset()) -> dict[int, list[in
         tasks.append(head.take())
         left -= 1
         if head.key is None:
-            del waiting[head.name]
+            del waiting[head.name, head.container]
         if worker.room > len(tasks):
             rooms.give_back(worker, len(tasks))
     return placed
@@ -64,20 +69,22 @@ def take_back(state: State, placed: dict[int, list[int]], slow: frozenset[int] =
 
 
 class _Head:
-    """The waiting tasks of a batch, taken from the front."""
+    """The waiting tasks of a batch that ask the same of a worker, taken from the front."""
 
-    __slots__ = ("_rest", "key", "name")
+    __slots__ = ("_rest", "container", "key", "name")
 
-    def __init__(self, batch: BatchState) -> None:
+    def __init__(self, batch: BatchState, *, container: bool) -> None:
         self.name = batch.name
-        self._rest = self._all(batch)
+        self.container = container
+        self._rest = self._all(batch, container=container)
         self.key: tuple[int, int] | None = next(self._rest, None)
 
     @staticmethod
-    def _all(batch: BatchState) -> Iterator[tuple[int, int]]:
-        for priority in reversed(batch.priorities):
-            for task in batch.queues[priority]:
-                yield (-priority, task)
+    def _all(batch: BatchState, *, container: bool) -> Iterator[tuple[int, int]]:
+        for lane in reversed(batch.lanes):
+            if lane.container == container:
+                for task in batch.queues[lane]:
+                    yield (-lane.priority, task)
 
     def take(self) -> int:
         """The first waiting task."""
@@ -119,10 +126,18 @@ class _Rooms:
             heapq.heappush(self._heap, _rank(worker, more))
 
 
-def _best(waiting: dict[str, _Head], worker: WorkerState) -> _Head | None:
+def _best(waiting: dict[tuple[str, bool], _Head], worker: WorkerState) -> _Head | None:
     if worker.batch != EVERY_BATCH:
-        return waiting.get(worker.batch)
-    return min(waiting.values(), key=lambda head: head.key or (0, 0))
+        plain = waiting.get((worker.batch, False))
+        contained = waiting.get((worker.batch, True)) if worker.engine else None
+        if plain is None or contained is None:
+            return plain or contained
+        return min(plain, contained, key=_key)
+    return min((head for head in waiting.values() if worker.engine or not head.container), key=_key, default=None)
+
+
+def _key(head: _Head) -> tuple[int, int]:
+    return head.key or (0, 0)
 
 
 _Rank = tuple[bool, float, int]
@@ -149,6 +164,7 @@ def _spare(donor: WorkerState, worker: WorkerState, free: int) -> list[int]:
             isinstance(live.place, Held)
             and live.place.status in ("assigned", "staging")
             and worker.serves(live.batch)
+            and worker.takes(live.lane)
         ):
             tasks.append(task)
     return tasks

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from scitq.broker.intervals import IntervalSet
 from scitq.broker.moves import MOVES
-from scitq.broker.tasks import Live, TaskTable
+from scitq.broker.tasks import Lane, Live, TaskTable
 from scitq.model import ENDED, EVERY_BATCH, Access
 
 if TYPE_CHECKING:
@@ -20,23 +20,27 @@ WINDOW_LIMIT = 512
 class BatchState:
     """A batch: its queues, its counts, its unended touched tasks."""
 
-    __slots__ = ("counts", "live", "name", "priorities", "queues", "stopped")
+    __slots__ = ("counts", "lanes", "live", "name", "queues", "stopped")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.stopped = ""
-        self.queues: dict[int, IntervalSet] = {}
-        self.priorities: list[int] = []  # ascending, those of `queues`
+        self.queues: dict[Lane, IntervalSet] = {}
+        self.lanes: list[Lane] = []  # by ascending priority, those of `queues`
         self.counts = dict.fromkeys(MOVES, 0)
         self.live: dict[int, Live] = {}
 
-    def queue(self, priority: int) -> IntervalSet:
-        """The pending tasks of one priority, made when first needed."""
-        queue = self.queues.get(priority)
+    def queue(self, lane: Lane) -> IntervalSet:
+        """The pending tasks of one lane, made when first needed."""
+        queue = self.queues.get(lane)
         if queue is None:
-            queue = self.queues[priority] = IntervalSet()
-            insort(self.priorities, priority)
+            queue = self.queues[lane] = IntervalSet()
+            insort(self.lanes, lane)
         return queue
+
+    def pending(self, *, container: bool) -> bool:
+        """Whether a task waits here that needs a container engine, or one that does not."""
+        return any(queue for lane, queue in self.queues.items() if lane.container == container)
 
     @property
     def unended(self) -> int:
@@ -56,6 +60,7 @@ class WorkerState:
         "batch",
         "concurrency",
         "cpus",
+        "engine",
         "failed",
         "held",
         "hostname",
@@ -85,6 +90,7 @@ class WorkerState:
         self.hostname = ""
         self.cpus = 0
         self.memory = 0
+        self.engine = ""  # its container engine, "" for none
         self.version = ""
         self.joined_at = 0.0
         self.seen_at = 0.0
@@ -107,6 +113,10 @@ class WorkerState:
         if self.status != "online" or self.paused:
             return 0
         return self.concurrency + self.ahead - len(self.held)
+
+    def takes(self, lane: Lane) -> bool:
+        """Whether it has what the tasks of a lane ask for."""
+        return bool(self.engine) or not lane.container
 
     def serves(self, batch: str) -> bool:
         """Whether tasks of the batch may come here."""

@@ -62,6 +62,18 @@ Place = Waiting | Pending | Held | Returning
 PENDING = Pending()
 
 
+class Lane(NamedTuple):
+    """Where a task queues in its batch: with those of its priority that ask the same of a worker."""
+
+    priority: int
+    container: bool  # only a worker with a container engine may have it
+
+
+def lane_of(spec: Spec) -> Lane:
+    """Where a task of this specification queues."""
+    return Lane(spec.priority, bool(spec.container))
+
+
 class LogEnd(NamedTuple):
     """How far a stream of the current attempt is kept: next byte expected, last record, start of the tail."""
 
@@ -86,18 +98,18 @@ class Live:
         "batch",
         "failures",
         "id",
+        "lane",
         "let_go",
         "logs",
         "losses",
         "past",
         "place",
-        "priority",
     )
 
-    def __init__(self, number: int, batch: str, priority: int) -> None:
+    def __init__(self, number: int, batch: str, lane: Lane) -> None:
         self.id = number
         self.batch = batch
-        self.priority = priority
+        self.lane = lane
         self.place: Place = PENDING
         self.attempt = 0  # the last number used
         self.failures = 0
@@ -146,11 +158,11 @@ def unpack_end(packed: bytes) -> EndRecord:
 
 
 class Group(NamedTuple):
-    """Consecutive tasks of one batch and priority, up to `last`."""
+    """Consecutive tasks of one batch and lane, up to `last`."""
 
     last: int
     batch: str
-    priority: int
+    lane: Lane
 
 
 class Submission:
@@ -255,7 +267,7 @@ class TaskTable:
     def begin(self, task: int) -> Live:
         """The live task of an empty slot; NotFound when there is no such task."""
         group = self.submission(task).group(task)
-        live = Live(task, group.batch, group.priority)
+        live = Live(task, group.batch, group.lane)
         self.put(task, live)
         return live
 

@@ -5,7 +5,7 @@ import msgspec
 from scitq.broker import events
 from scitq.broker.moves import IllegalMove, check_move
 from scitq.broker.state import State, WorkerState
-from scitq.broker.tasks import PENDING, EndRecord, Held, Live, Place, Waiting, pack_end, unpack_end
+from scitq.broker.tasks import PENDING, EndRecord, Held, Live, Place, Waiting, lane_of, pack_end, unpack_end
 from scitq.errors import NotFound
 from scitq.model import Changes
 from scitq.wire import pack_spec
@@ -36,9 +36,9 @@ def move(state: State, live: Live, place: Place) -> None:
     batch.counts[old] -= 1
     batch.counts[new] += 1
     if old == "pending":
-        batch.queues[live.priority].remove(live.id)
+        batch.queues[live.lane].remove(live.id)
     if new == "pending":
-        batch.queue(live.priority).add(live.id, live.id)
+        batch.queue(live.lane).add(live.id, live.id)
     live.place = place
 
 
@@ -80,7 +80,7 @@ def end(state: State, live: Live, status: str, reason: str = "") -> None:
     check_move(live.id, old, status, live)
     batch = state.batches[live.batch]
     if old == "pending":
-        batch.queues[live.priority].remove(live.id)
+        batch.queues[live.lane].remove(live.id)
     forget_waiting(state, live)
     batch.counts[old] -= 1
     batch.counts[status] += 1
@@ -138,20 +138,20 @@ def edit(state: State, task: int, changes: Changes) -> None:
     if not asdict:
         return
     edited = msgspec.structs.replace(spec, **asdict)
-    if (edited.batch, edited.priority) != (spec.batch, spec.priority):
+    if (edited.batch, lane_of(edited)) != (spec.batch, lane_of(spec)):
         live = live_task(state, task)
         pending = live.place.status == "pending"
         old = state.batches[live.batch]
         if pending:
-            old.queues[live.priority].remove(task)
+            old.queues[live.lane].remove(task)
         old.counts[live.place.status] -= 1
         del old.live[task]
-        live.batch, live.priority = edited.batch, edited.priority
+        live.batch, live.lane = edited.batch, lane_of(edited)
         new = state.batch(live.batch)
         new.live[task] = live
         new.counts[live.place.status] += 1
         if pending:
-            new.queue(live.priority).add(task, task)
+            new.queue(live.lane).add(task, task)
     state.tasks.edited[task] = pack_spec(edited)
     if changes.requires is not msgspec.UNSET:
         _wait_anew(state, live_task(state, task), edited.requires)

@@ -5,7 +5,7 @@ from scitq.broker.facts.moving import edit, end, forget_waiting, live_task, move
 from scitq.broker.intervals import members
 from scitq.broker.moves import IllegalMove
 from scitq.broker.state import State
-from scitq.broker.tasks import PENDING, EndRecord, Live, pack_end, unpack_end
+from scitq.broker.tasks import PENDING, EndRecord, Live, lane_of, pack_end, unpack_end
 
 RELAUNCHES_KEPT = 10_000
 
@@ -24,7 +24,7 @@ def cancelled(state: State, event: events.Cancelled, at: float) -> None:
             continue
         group = state.tasks.submission(task).group(task)
         batch = state.batches[group.batch]
-        batch.queues[group.priority].remove(task)
+        batch.queues[group.lane].remove(task)
         batch.counts["pending"] -= 1
         batch.counts["cancelled"] += 1
         state.tasks.put(task, untouched)
@@ -42,12 +42,12 @@ def relaunched(state: State, event: events.Relaunched, at: float) -> None:
             raise IllegalMove(f"task {task} has not ended: {live}")
         record = unpack_end(packed)
         spec = state.tasks.spec(task)
-        live = Live(task, spec.batch, spec.priority)
+        live = Live(task, spec.batch, lane_of(spec))
         live.attempt, live.barred, live.past = record.attempt, record.attempt, record.past
         batch = state.batch(spec.batch)
         batch.counts[events.RESULTS[record.status]] -= 1
         batch.counts["pending"] += 1
-        batch.queue(spec.priority).add(task, task)
+        batch.queue(live.lane).add(task, task)
         batch.live[task] = live
         state.tasks.put(task, live)
         edit(state, task, event.changes)
@@ -69,8 +69,8 @@ def deleted(state: State, event: events.Deleted, at: float) -> None:
         else:
             past = unpack_end(slot).past if type(slot) is bytes else ()
         if status == "pending":
-            priority = slot.priority if type(slot) is Live else state.tasks.submission(task).group(task).priority
-            batch.queues[priority].remove(task)
+            lane = slot.lane if type(slot) is Live else state.tasks.submission(task).group(task).lane
+            batch.queues[lane].remove(task)
         batch.counts[status] -= 1
         batch.live.pop(task, None)
         for result in past:

@@ -17,7 +17,7 @@ def folded(state: State, event: events.Folded, at: float) -> None:
         live.logs[stream] = LogEnd(following, pointer, head, tail, refused)
     batch = state.batches[live.batch]
     if live.place.status == "pending":
-        batch.queues[live.priority].remove(live.id)
+        batch.queues[live.lane].remove(live.id)
     forget_waiting(state, live)
     batch.counts[live.place.status] -= 1
     batch.counts[event.state] += 1
@@ -26,7 +26,7 @@ def folded(state: State, event: events.Folded, at: float) -> None:
         live.let_go = Held(back.worker, back.attempt, back.epoch, back.phase, event.let_go_at)
     live.barred = event.barred
     if event.state == "pending":
-        batch.queue(live.priority).add(live.id, live.id)
+        batch.queue(live.lane).add(live.id, live.id)
         live.place = PENDING
         return
     if event.state == "waiting":
@@ -56,7 +56,7 @@ def ends_folded(state: State, event: events.EndsFolded, at: float) -> None:
             forget_waiting(state, slot)
             batch.live.pop(task, None)
             if status == "pending":
-                batch.queues[slot.priority].remove(task)
+                batch.queues[slot.lane].remove(task)
             batch.counts[status] -= 1
             batch.counts[events.RESULTS[packed[1]]] += 1
         else:
@@ -73,7 +73,7 @@ def _ends_of_untouched(state: State, first: int, last: int) -> None:
         group = state.tasks.submission(first).group(first)
         upto = min(last, group.last)
         batch = state.batches[group.batch]
-        batch.queues[group.priority].remove_run(first, upto)
+        batch.queues[group.lane].remove_run(first, upto)
         batch.counts["pending"] -= upto - first + 1
         for task in range(first, upto + 1):
             batch.counts[state.status_of(task)] += 1
@@ -83,7 +83,7 @@ def _ends_of_untouched(state: State, first: int, last: int) -> None:
 def specs_folded(state: State, event: events.SpecsFolded, at: float) -> None:
     for task, packed in zip(event.tasks, event.packed, strict=True):
         head = heads.decode(packed)
-        edit(state, task, Changes(batch=head.batch, priority=head.priority))
+        edit(state, task, Changes(batch=head.batch, priority=head.priority, container=head.container))
         state.tasks.edited[task] = packed
 
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 from scitq.broker import events
 from scitq.broker.facts.moving import live_task, move, wait_for
 from scitq.broker.state import Part, State
-from scitq.broker.tasks import PENDING, Group, Submission
+from scitq.broker.tasks import PENDING, Group, Lane, Submission
 from scitq.model import DEFAULT_BATCH
 
 
@@ -16,6 +16,12 @@ class _Head(Struct):
     batch: str = DEFAULT_BATCH
     priority: int = 0
     requires: tuple[int, ...] = ()
+    container: str = ""
+
+    @property
+    def group(self) -> tuple[str, Lane, tuple[int, ...]]:
+        """What consecutive tasks have in common to be one group."""
+        return self.batch, Lane(self.priority, bool(self.container)), self.requires
 
 
 heads = msgspec.msgpack.Decoder(_Head)
@@ -39,13 +45,14 @@ def submitted(state: State, event: events.Submitted, at: float) -> None:
     state.tasks.add(submission)
     state.requests[event.request] = (event.first, event.count)
     if array is not None:
-        head = _Head(array.template.batch, array.template.priority, array.template.requires)
+        template = array.template
+        head = _Head(template.batch, template.priority, template.requires, template.container)
         _enqueue(state, submission, event.first, event.first + event.count - 1, head)
         return
     first, last, before = event.first, event.first, None
     for task, spec in enumerate(specs or (), event.first):
         head = heads.decode(spec)
-        if before is not None and head != before:
+        if before is not None and head != before and head.group != before.group:
             _enqueue(state, submission, first, last, before)
             first = task
         last, before = task, head
@@ -54,13 +61,14 @@ def submitted(state: State, event: events.Submitted, at: float) -> None:
 
 
 def _enqueue(state: State, submission: Submission, first: int, last: int, head: _Head) -> None:
-    submission.groups += (Group(last, head.batch, head.priority),)
-    batch = state.batch(head.batch)
-    batch.queue(head.priority).add(first, last)
+    name, lane, requires = head.group
+    submission.groups += (Group(last, name, lane),)
+    batch = state.batch(name)
+    batch.queue(lane).add(first, last)
     batch.counts["pending"] += last - first + 1
-    if head.requires:
+    if requires:
         for task in range(first, last + 1):
             live = live_task(state, task)
-            place = wait_for(state, live, head.requires)
+            place = wait_for(state, live, requires)
             if place is not PENDING:
                 move(state, live, place)

@@ -20,6 +20,7 @@ def worker_joined(state: State, event: events.WorkerJoined, at: float) -> None:
     worker.cpus = event.cpus
     worker.memory = event.memory
     worker.version = event.version
+    worker.engine = event.engine
     worker.status = "online"
     worker.seen_at = at
     recount(state, worker)

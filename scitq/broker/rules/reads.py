@@ -242,6 +242,7 @@ def _worker(worker: WorkerState, now: float) -> Worker:
         cpus=worker.cpus,
         memory=worker.memory,
         version=worker.version,
+        engine=worker.engine,
         joined_at=worker.joined_at,
         seen_at=now if worker.status == "online" else worker.seen_at,
     )

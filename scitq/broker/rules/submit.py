@@ -177,15 +177,21 @@ def check_batch_name(name: str) -> None:
 
 
 def _warnings(state: State, message: wire.Submit) -> list[str]:
-    names = {wire.unpack_spec(spec).batch for spec in message.specs}
+    specs = [wire.unpack_spec(spec) for spec in message.specs]
     if message.array is not None:
-        names.add(message.array.template.batch)
+        specs.append(message.array.template)
+    contained = {spec.batch for spec in specs if spec.container}
     lines = []
-    for name in sorted(names):
+    for name in sorted({spec.batch for spec in specs}):
         batch = state.batches.get(name)
         if batch is not None and batch.stopped:
             lines.append(f"batch {name} is stopped: `scitq manage batch go -n {name}` lets it go on")
-        if not any(worker.status == "online" for worker in state.serving(name)):
+        online = [worker for worker in state.serving(name) if worker.status == "online"]
+        if online and name in contained and not any(worker.engine for worker in online):
+            lines.append(
+                f"no live worker of batch {name} has a container engine: its containers wait for one that has"
+            )
+        if not online:
             lines.append(
                 f"no live worker serves batch {name}: start one with `scitq node --batch {name}`,"
                 f" or move one there with `scitq manage worker update NAME -b {name}`"

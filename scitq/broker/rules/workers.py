@@ -50,6 +50,7 @@ def join(
         cpus=enrol.cpus,
         memory=enrol.memory,
         version=message.version,
+        engine=enrol.engine,
     )
     decision.fact(joined)
     before = len(decision.sends)
