@@ -112,7 +112,9 @@ def found(where: Place, meant: Takes | None, *, deep: bool = True) -> tuple[Plac
                 raise
             try:
                 entry = _patient(lambda: where.storage.stat(where.uri.path))
-            except NotThere:
+            except Refused:
+                raise
+            except FetchError:
                 raise error from None
             return where.at(posixpath.dirname(where.uri.path)), iter([entry])
     return where, _told(where, entries, meant)
