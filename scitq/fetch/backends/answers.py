@@ -33,7 +33,7 @@ def parsed(body: bytes, rows: frozenset[str] = frozenset()) -> tuple[list[Row], 
         if tag in rows:
             into = others
         else:
-            into[tag] = "".join(text)
+            into.setdefault(tag, "".join(text))  # what users made of an object comes last, under any tag
         text.clear()
 
     parser = ParserCreate()

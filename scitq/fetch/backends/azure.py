@@ -56,7 +56,7 @@ class Azure:
         self._native = Doors(self._opened)
 
     def page(self, top: str, prefix: str, more: str, *, flat: bool, most: int = 0) -> Page:
-        query = {"restype": "container", "comp": "list", "prefix": prefix}
+        query = {"restype": "container", "comp": "list", "include": "metadata", "prefix": prefix}
         if not flat:
             query["delimiter"] = "/"
         if more:
@@ -223,7 +223,9 @@ def _listed(row: Row) -> Found:
         etag = f'"{etag}"'
     size = int(row.get("Content-Length") or 0)
     name = _name(row)
-    folder = row.get("ResourceType") == "directory" or (not size and name.endswith("/"))
+    # Three ways to mark a folder: by accounts that know folders, by Hadoop and its kin, and as on S3.
+    marked = row.get("ResourceType") == "directory" or row.get("hdi_isfolder", "").lower() == "true"
+    folder = marked or (not size and name.endswith("/"))
     modified = http_time(row.get("Last-Modified"))
     return Found(
         name, size, etag, modified, _hexadecimal(row.get("Content-MD5", "")), row.get("Content-Type", ""), folder
