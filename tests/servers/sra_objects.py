@@ -1,8 +1,10 @@
 """Real objects of SRA, made offline by the loaders of sra-toolkit from reads that are made up."""
 
+import io
 import random
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,3 +47,21 @@ def _fastq(spots: range, mate: int) -> str:
 def bases(spot: int, mate: int) -> str:
     """The sequence of a read: spots are counted from 0."""
     return "".join(random.Random(f"{spot}/{mate}").choices("ACGT", k=60))
+
+
+def image() -> bytes:
+    """What `docker import` takes for a container with these tools: they, and all they are linked to."""
+    packed = io.BytesIO()
+    tools = [Path(found) for tool in TOOLS[2:] if (found := shutil.which(tool))]
+    paths = {*tools, *(tool.resolve() for tool in tools), *Path("/usr/lib/sra-toolkit").glob("*-orig")}
+    for path in [path for path in paths if not path.is_symlink()]:
+        linked = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+        paths |= {Path(word) for word in linked.split() if word.startswith("/")}
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path in sorted(paths):
+            archive.add(path if path in tools else path.resolve(), str(path).lstrip("/"))
+        archive.add("/etc/ncbi", "etc/ncbi")
+        folder = tarfile.TarInfo("tmp")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+        archive.addfile(folder)
+    return packed.getvalue()

@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import random
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,7 +17,10 @@ from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, NotThere, Stopped, Watch
 from scitq.fetch.uri import parse
 from tests.servers import ascp, sra_objects
+from tests.servers.dockerd import Dockerd
 from tests.servers.ena import BROKEN, NO_CONTENT, NOT_VALID, SILENT, TOO_MANY, Ena, Fault, ena
+from tests.servers.nginx import nginx
+from tests.servers.pyftpd import pyftpd
 from tests.servers.sra_objects import Reads, bases
 
 PAIR = {f"ERR000001_{mate}.fastq.gz": gzip.compress(b"@r\nACGT\n+\nIIII\n" * 1000 * mate) for mate in (1, 2)}
@@ -184,6 +188,51 @@ def test_without_a_digest_the_size_is_held_against_a_file(archive: Ena, tmp_path
     assert fetched(tmp_path / "here") == PAIR
 
 
+@pytest.mark.parametrize("address", ["run+fastq://ERR000001", "run+fastq@ftp://ERR000001"])
+def test_ftp_is_the_second_way_or_the_only_one(
+    archive: Ena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    archive.add("ERR000001", PAIR)
+    archive.missing.add("vol1")
+    with pyftpd(archive.folder) as server:
+        monkeypatch.setenv("SCITQ_ENA_FILES", f"{archive.files} ftp://{server}/")
+        settings.cache_clear()
+
+        get(address, tmp_path / "here")
+
+    assert fetched(tmp_path / "here") == PAIR
+    assert bool(archive.taken) == (address == "run+fastq://ERR000001")
+
+
+def test_what_was_stopped_goes_on_from_what_had_come(
+    archive: Ena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = random.Random(1).randbytes(8 << 20)
+    archive.add("ERR000001", {"ERR000001.fastq.gz": content})
+    uri = parse("run+fastq://ERR000001")
+    target = tmp_path / "here" / "ERR000001.fastq.gz"
+
+    class Short(Watch):
+        def moved(self, count: int) -> None:
+            super().moved(count)
+            if self.bytes > len(content) // 2:
+                raise Stopped("stopped", retry=False)
+
+    with nginx(archive.folder, tmp_path / "nginx") as server:
+        monkeypatch.setenv("SCITQ_ENA_FILES", f"http://{server}/")
+        settings.cache_clear()
+        here = Backend(uri)
+        (entry,) = here.walk(uri.path)
+        with pytest.raises(Stopped):
+            here.download(f"{uri.path}/{entry.name}", entry, str(target), Short())
+        assert not target.exists()
+        watch = Watch()
+        Backend(uri).download(f"{uri.path}/{entry.name}", entry, str(target), watch)
+
+    assert fetched(target.parent) == {entry.name: content}
+    assert watch.bytes < len(content)
+
+
 def test_a_mirror_stands_before_ena_itself(archive: Ena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive.add("ERR000001", PAIR)
     archive.missing.add("/mirror/")
@@ -290,6 +339,45 @@ def test_the_whole_run_comes_from_sra_when_one_file_is_not_to_be_had(
         "ERR000001_1.fastq.gz": [bases(spot, 1) for spot in range(50)],
         "ERR000001_2.fastq.gz": [bases(spot, 2) for spot in range(50)],
     }
+
+
+@OBJECTS
+def test_a_mate_that_comes_later_is_not_taken_from_elsewhere(archive: Ena, tools: Path, tmp_path: Path) -> None:
+    archive.add("ERR000001", PAIR)
+    archive.add_object("ERR000001", sra_objects.make("ERR000001", Reads(pairs=3), tmp_path))
+    archive.missing.add("ERR000001_2")
+    uri = parse("run+fastq://ERR000001")
+    here = Backend(uri)
+    first, second = here.walk(uri.path)
+
+    for entry in (second, first):
+        here.download(f"{uri.path}/{entry.name}", entry, str(tmp_path / "here" / entry.name), Watch())
+
+    files = fetched(tmp_path / "here")
+    assert sequences(files[first.name]) == [bases(spot, 1) for spot in range(3)]
+
+
+@OBJECTS
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        ("sed -i 1,4d out/*_1.fastq", "5 reads of 6 that fasterq-dump wrote"),
+        ("sed -i 's/read      : 3/read      : 2/' said", "fasterq-dump read 2 spots of 3"),
+        (": > said", "does not tell how many spots and reads"),
+    ],
+)
+def test_what_is_lost_on_the_way_out_of_an_object_is_noticed(
+    archive: Ena, tools: Path, tmp_path: Path, edit: str, reason: str
+) -> None:
+    archive.add_object("ERR000001", sra_objects.make("ERR000001", Reads(pairs=3), tmp_path))
+    (tools / "real").mkdir()
+    (tools / "fasterq-dump").rename(tools / "real" / "fasterq-dump")
+    script = f'#!/bin/sh\n{tools}/real/fasterq-dump "$@" >said 2>&1\nPATH=/usr/bin:/bin\n{edit}\ncat said\n'
+    (tools / "fasterq-dump").write_text(script)
+    (tools / "fasterq-dump").chmod(0o755)
+
+    with pytest.raises(FetchError, match=reason):
+        get("run+fastq@sra://ERR000001", tmp_path / "here")
 
 
 @OBJECTS
@@ -504,3 +592,25 @@ def test_mates_asked_for_at_once_are_turned_into_files_once(archive: Ena, tools:
 
     assert sorted(fetched(target)) == list(PAIR)
     assert len([path for path in archive.taken if path.startswith("/sra/")]) <= 2  # a look, and the object
+
+
+@OBJECTS
+def test_the_container_does_what_is_not_installed(
+    docker: Dockerd, archive: Ena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = os.environ["PATH"]
+    monkeypatch.setenv("PATH", f"{programs}:/usr/local/bin:/usr/bin:/bin")
+    (tmp_path / "bin" / "docker").symlink_to(str(shutil.which("docker")))
+    docker.docker("import", "-", "ncbi/sra-tools", content=sra_objects.image())
+    archive.add_object("ERR000001", sra_objects.make("ERR000001", Reads(pairs=3, singles=1), tmp_path))
+    monkeypatch.setenv("PATH", programs)
+    monkeypatch.setenv("DOCKER_HOST", docker.host)
+    target = tmp_path / "a, b: c"
+
+    get("run+fastq@sra://ERR000001", target)
+
+    monkeypatch.setenv("PATH", f"{programs}:/usr/local/bin:/usr/bin:/bin")
+    files = fetched(target)
+    assert sorted(files) == ["ERR000001.fastq.gz", *PAIR]
+    assert sequences(files["ERR000001_2.fastq.gz"]) == [bases(spot, 2) for spot in range(3)]
+    assert docker.containers() == []
