@@ -147,7 +147,7 @@ class Connection:
 
     def _list(self, bucket: str, query: dict[str, str]) -> None:
         prefix = query.get("prefix", "")
-        after = query.get("continuation-token") or query.get("start-after") or ""
+        after = query.get("continuation-token") or query.get("start-after") or query.get("marker") or ""
         names = [name for name in keys(self._root / bucket) if name.startswith(prefix) and name > after]
         count = min(int(query.get("max-keys", PAGE)), PAGE)
         shown, folders = [], []
@@ -167,7 +167,12 @@ class Connection:
         self._xml(
             f"<ListBucketResult><Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(shown)}</KeyCount>"
             f"<MaxKeys>{count}</MaxKeys><IsTruncated>{str(more).lower()}</IsTruncated>"
-            + (f"<NextContinuationToken>{escape(names[count - 1])}</NextContinuationToken>" if more else "")
+            + (
+                f"<NextContinuationToken>{escape(names[count - 1])}</NextContinuationToken>"
+                f"<NextMarker>{escape(names[count - 1])}</NextMarker>"
+                if more
+                else ""
+            )
             + "".join(shown)
             + "".join(f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in folders)
             + "</ListBucketResult>"
