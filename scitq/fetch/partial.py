@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import threading
 import time
 from contextlib import suppress
@@ -13,7 +14,8 @@ from typing import Self
 from scitq.fetch.spans import Span, Spans
 from scitq.fetch.storage import FetchError
 
-PREFIX = ".fetch-"  # no file of this name is finished
+# The names of files that are not whole: no storage lists them.
+NOT_WHOLE = re.compile(r"\.fetch-[0-9a-f]{16}(\.json(\.new)?|\.aria2c(\.json|\.aria2(__temp)?)?|-[0-9a-f]{16})?")
 
 _SAVE_S = 5.0  # between two looks at the disk: what is lost with the machine, never with the process alone
 _RESERVED = 64 << 20  # bytes; smaller files are not worth asking for the room first
@@ -184,7 +186,7 @@ class Partial:
 def beside(target: str) -> str:
     """The path of what is not whole yet of a file: in the same folder, short, hidden."""
     folder, name = os.path.split(target)
-    return os.path.join(folder, PREFIX + hashlib.sha256(os.fsencode(name)).hexdigest()[:16])
+    return os.path.join(folder, ".fetch-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:16])
 
 
 def lock(path: str) -> int:

@@ -1,6 +1,7 @@
 """Two listings in order -> what is to be done, in one pass and flat memory. Pure: no storage, no clock."""
 
 from collections.abc import Iterable, Iterator
+from math import floor
 from typing import Literal, NamedTuple
 
 from scitq.fetch.storage import Entry, FetchError
@@ -80,9 +81,9 @@ def compare(source: Entry, target: Entry | None, sides: Sides) -> Literal["keep"
 def _times_agree(source: float | None, target: float | None, *, kept: bool) -> bool:
     if source is None or target is None:
         return True
-    if not kept:
-        return target >= source
     # Some storages tell whole seconds only.
+    if not kept:
+        return target >= (floor(source) if target.is_integer() else source)
     whole = source.is_integer() or target.is_integer()
     return abs(source - target) < (1.0 if whole else 1e-5)
 

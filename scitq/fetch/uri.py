@@ -63,6 +63,7 @@ BACKENDS = {
     "file": "scitq.fetch.backends.file",
     "s3": "scitq.fetch.backends.s3",
     "azure": "scitq.fetch.backends.azure",
+    "ftp": "scitq.fetch.backends.ftp",
     "http": "scitq.fetch.backends.http",
     "https": "scitq.fetch.backends.http",
     "fasp": "scitq.fetch.backends.fasp",

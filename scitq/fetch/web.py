@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from typing import NamedTuple
-from urllib.parse import quote, unquote, urldefrag, urljoin
+from urllib.parse import quote, urldefrag, urljoin
 
+from scitq.fetch.places import place
 from scitq.fetch.receiving import await_answer, receive
 from scitq.fetch.retries import busy
 from scitq.fetch.storage import FetchError, NotThere, Refused, Watch, why
@@ -59,25 +60,11 @@ def address(text: str) -> Address:
     """
     scheme, _, rest = text.partition("://")
     cut = next((at for at, letter in enumerate(rest) if letter in "/?#"), len(rest))
-    user, _, place = rest[:cut].rpartition("@")
-    host, port = place, ""
-    if place.startswith("["):
-        host, _, port = place[1:].partition("]")
-        port = port.removeprefix(":")
-    elif ":" in place:
-        host, _, port = place.rpartition(":")
-    if not port.isascii() or not (port.isdigit() or not port) or int(port or 1) not in range(1, 65536):
-        raise FetchError(f"{one_line(port)} is no port", retry=False)
-    try:
-        host = host.lower() if host.isascii() else host.encode("idna").decode("ascii")
-    except UnicodeError:
-        host = ""
-    if not host or any(not letter.isprintable() or letter == " " for letter in host):
-        raise FetchError("names no host", retry=False)
+    host, port, user = place(rest[:cut], _PORTS[scheme])
     target = quote(rest[cut:].encode("utf-8", "surrogateescape"), safe=_LEGAL)
     if not target.startswith("/"):
         target = "/" + target
-    return Address(scheme, host, int(port or _PORTS[scheme]), target, unquote(user, errors="surrogateescape"))
+    return Address(scheme, host, port, target, user)
 
 
 class Answer:
