@@ -10,6 +10,7 @@ from typing import Any
 from scitq.broker import events
 from scitq.broker.events import Entry
 from scitq.broker.facts import attempts, mesh, orders, snapshots, submits, workers
+from scitq.broker.facts.moving import recount
 from scitq.broker.state import State
 
 
@@ -17,6 +18,10 @@ def apply(state: State, entry: Entry) -> None:
     """Carry out the facts of one entry."""
     for event in entry.events:
         CARRY_OUT[type(event)](state, event, entry.at)
+    if state.uncounted:
+        for worker in state.uncounted.values():
+            recount(state, worker)
+        state.uncounted.clear()
 
 
 CARRY_OUT: dict[type, Callable[[State, Any, float], None]] = {

@@ -148,6 +148,7 @@ class State:
         self.next_worker = 1
         self.roomy: dict[int, WorkerState] = {}  # those with room > 0
         self.idle: dict[int, WorkerState] = {}  # those of them that hold nothing
+        self.uncounted: dict[int, WorkerState] = {}  # those whose room changed since: recounted once an entry
         self.crowded: dict[int, WorkerState] = {}  # those that hold more than they can run at once
         self.requests: dict[str, tuple[int, int]] = {}
         self.relaunches: dict[str, int] = {}  # the last requests to relaunch: how many tasks each queued again

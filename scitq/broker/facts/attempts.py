@@ -37,9 +37,7 @@ def queued_again(state: State, event: events.Returned | events.Requeued, at: flo
         live = live_task(state, task)
         held = hold_of(live)
         check_move(task, live.place.status, "pending", live)
-        worker = release(state, live)
-        if worker is not None:
-            recount(state, worker)
+        release(state, live)
         if type(event) is events.Requeued:
             live.let_go = held._replace(started_at=None, halted=False)
         state.released += [log.pointer for log in live.logs.values() if log.pointer >= 0]
@@ -54,12 +52,13 @@ def kept(state: State, event: events.Kept, at: float) -> None:
 
 
 def entered(state: State, event: events.Entered, at: float) -> None:
+    phase = event.phase
     for task, when in zip(event.tasks, event.times, strict=True):
         live = live_task(state, task)
         held = hold_of(live)
-        started = when if event.phase == "running" else held.started_at
-        now = held._replace(status=event.phase, started_at=started)
-        if isinstance(live.place, Returning) and event.phase == "staging":
+        started = when if phase == "running" else held.started_at
+        now = Held(held.worker, held.attempt, held.epoch, phase, held.assigned_at, started, held.halted)
+        if phase == "staging" and isinstance(live.place, Returning):
             live.place = live.place._replace(held=now)
         else:
             move(state, live, now)
@@ -80,7 +79,6 @@ def ended(state: State, event: events.Ended, at: float) -> None:
     worker = release(state, live)
     if worker is not None:
         _measure(worker, status, result)
-        recount(state, worker)
     live.past = (*live.past, result)
     live.logs = {}
     if events.CLASSES[result.class_] == "lost":

@@ -3,7 +3,7 @@
 import msgspec
 
 from scitq.broker import events
-from scitq.broker.moves import IllegalMove, check_move
+from scitq.broker.moves import MOVES, IllegalMove, check_move
 from scitq.broker.state import State, WorkerState
 from scitq.broker.tasks import PENDING, EndRecord, Held, Live, Place, Waiting, lane_of, pack_end, unpack_end
 from scitq.errors import NotFound
@@ -31,7 +31,8 @@ def live_task(state: State, task: int) -> Live:
 def move(state: State, live: Live, place: Place) -> None:
     """Put an unended task in another place; IllegalMove leaves all as it was."""
     old, new = live.place.status, place.status
-    check_move(live.id, old, new, live)
+    if new not in MOVES[old]:
+        check_move(live.id, old, new, live)
     batch = state.batches[live.batch]
     batch.counts[old] -= 1
     batch.counts[new] += 1
@@ -67,27 +68,28 @@ def hold_of(live: Live) -> Held:
 
 
 def release(state: State, live: Live) -> WorkerState | None:
-    """Let the worker go of the task; the worker, if it is still one, for the caller to recount."""
+    """Let the worker go of the task; the worker, if it is still one."""
     worker = state.workers.get(hold_of(live).worker)
     if worker is not None:
         worker.held.pop(live.id, None)
+        state.uncounted[worker.number] = worker
     return worker
 
 
 def end(state: State, live: Live, status: str, reason: str = "") -> None:
-    """Put a task to rest; the dependents of a success may become pending."""
+    """Put a task to rest that may go there (see `check_move`); the dependents of a success may become pending."""
     old = live.place.status
-    check_move(live.id, old, status, live)
     batch = state.batches[live.batch]
     if old == "pending":
         batch.queues[live.lane].remove(live.id)
-    forget_waiting(state, live)
+    elif old == "waiting":
+        forget_waiting(state, live)
     batch.counts[old] -= 1
     batch.counts[status] += 1
     batch.live.pop(live.id, None)
     record = EndRecord(_PLACE[status], live.attempt, live.failures, live.losses, live.past, reason)
     state.tasks.put(live.id, pack_end(record))
-    if status == "succeeded":
+    if status == "succeeded" and state.children:
         for child in state.children.pop(live.id, ()):
             _satisfied(state, child, live.id)
 

@@ -3,7 +3,7 @@
 from scitq.broker import events
 from scitq.broker.facts.moving import edit, end, forget_waiting, live_task, move, wait_for
 from scitq.broker.intervals import members
-from scitq.broker.moves import IllegalMove
+from scitq.broker.moves import IllegalMove, check_move
 from scitq.broker.state import State
 from scitq.broker.tasks import PENDING, EndRecord, Live, lane_of, pack_end, unpack_end
 
@@ -20,7 +20,9 @@ def cancelled(state: State, event: events.Cancelled, at: float) -> None:
     for task in members(event.tasks):
         slot = state.tasks.slot(task)
         if slot is not None:
-            end(state, live_task(state, task), "cancelled", event.reason)
+            live = live_task(state, task)
+            check_move(task, live.place.status, "cancelled", live)
+            end(state, live, "cancelled", event.reason)
             continue
         group = state.tasks.submission(task).group(task)
         batch = state.batches[group.batch]
