@@ -6,13 +6,16 @@ import sys
 import threading
 from pathlib import Path
 
-from scitq.broker.journal import Journal
+from scitq.broker.frames import Kind
+from scitq.broker.journal import Journal, Sealed
 from scitq.broker.logs import LogStore
+from scitq.broker.segments import listing
 from scitq.broker.writer import Writer
 
 log = logging.getLogger("scitq.broker")
 
-WORTH_BYTES = 64 << 20
+WORTH_BYTES = 20 << 20  # nearly a whole segment: what a start reads slowly stays short
+WORTH_SHARE = 4  # and at least such a part of the snapshot, which a fold reads and writes anew
 WORTH_FILES = 8
 PAUSE_SECONDS = 30.0
 
@@ -44,10 +47,17 @@ class Compactor:
         if self._journal.tight:
             self._writer.call(self._provision)
         sealed = self._journal.sealed()
-        worth = self._journal.tight or sealed.size >= WORTH_BYTES or sealed.files >= WORTH_FILES
-        if worth and sealed.upto and monotonic >= self._next:
+        if sealed.upto and monotonic >= self._next and self._worth(sealed):
             command = [sys.executable, "-m", "scitq.broker.folding", str(self._folder), str(sealed.upto)]
             self._child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def _worth(self, sealed: Sealed) -> bool:
+        if self._journal.tight or sealed.files >= WORTH_FILES:
+            return True
+        if sealed.size < WORTH_BYTES:
+            return False
+        snapshots = listing(self._folder, Kind.SNAPSHOT)
+        return sealed.size * WORTH_SHARE >= max((path.stat().st_size for path in snapshots.values()), default=0)
 
     def reclaim(self, store: LogStore) -> None:
         """Give the disk back what deleted tasks had written, away from the loop."""
