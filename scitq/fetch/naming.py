@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, Storage, storage_of, why
-from scitq.fetch.uri import Role, Uri, UriError, one_line, parse, refusal
+from scitq.fetch.uri import Role, Uri, UriError, one_line, parse, refusal, shown
 
 # Trying again does not mend these.
 _FINAL = {
@@ -30,6 +30,7 @@ class Place:
         self.storage = storage
         self.is_local = uri.scheme == "file"
         self.is_folder = uri.is_folder
+        self._top = str(uri._replace(path=self.path(""), actions=()))
 
     def at(self, path: str) -> "Place":
         """Another path of the same storage."""
@@ -42,6 +43,8 @@ class Place:
 
     def address(self, name: str) -> str:
         """The whole address of what has this name."""
+        if "|" not in name:  # nothing to be escaped: a million names are written fast
+            return self._top + name
         return str(self.uri._replace(path=self.path(name), actions=()))
 
 
@@ -50,7 +53,7 @@ def place(text: str, role: Role) -> Place:
     try:
         uri = parse(text)
     except UriError as error:
-        raise FetchError(str(error).removeprefix(f"{one_line(text)}: "), retry=False) from error
+        raise FetchError(str(error).removeprefix(f"{shown(text)}: "), retry=False) from error
     if reason := refusal(uri, role):
         raise FetchError(reason, retry=False)
     return Place(uri, storage_of(uri))
@@ -65,18 +68,18 @@ def refuse_trouble(entry: Entry) -> None:
 @contextmanager
 def naming(name: str) -> Iterator[None]:
     """Whatever goes wrong becomes one line that begins with the name."""
-    shown = one_line(name)
+    told = shown(name)
     try:
         yield
     except FetchError as error:
-        raise type(error)(f"{shown}: {error.reason}", error.retry) from error
+        raise type(error)(f"{told}: {error.reason}", error.retry) from error
     except OSError as error:
         where = one_line(str(error.filename2 or error.filename or ""))
-        beside = "" if shown.endswith(where) else f" ({where})"
+        beside = "" if told.endswith(where) else f" ({where})"
         kind = NotThere if isinstance(error, FileNotFoundError) else FetchError
         if isinstance(error, PermissionError):
             kind = Refused
-        raise kind(f"{shown}: {why(error)}{beside}", may_pass(error)) from error
+        raise kind(f"{told}: {why(error)}{beside}", may_pass(error)) from error
 
 
 def may_pass(error: BaseException) -> bool:

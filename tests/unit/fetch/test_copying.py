@@ -10,6 +10,7 @@ import pytest
 from scitq import fetch
 from scitq.fetch import FetchError, Incomplete, copy, delete, sync
 from scitq.fetch.backends import file as file_backend
+from scitq.fetch.listing import looked_at
 from scitq.fetch.storage import Entry, Watch
 
 
@@ -181,3 +182,15 @@ def test_what_is_not_whole_is_no_file(source: Path, there: Path) -> None:
 def test_names_of_the_manual_are_there() -> None:
     for name in fetch.__all__:
         assert getattr(fetch, name) is not None
+
+
+def test_a_listed_address_leads_to_its_file(tmp_path: Path) -> None:
+    folder = tmp_path / "a|b\\"
+    names = ["x", "y|z", "back\\", "back\\|slash", "sub|/deep\\|"]
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    text = f"{tmp_path}/a\\|b\\"
+    for entry in fetch.list(text):
+        address = looked_at(text).address(entry.name)
+        assert fetch.info(address) == entry._replace(name=entry.name.rpartition("/")[2])
