@@ -15,12 +15,14 @@ from scitq.fetch.naming import Place, naming, place
 from scitq.fetch.parallel import ahead, each
 from scitq.fetch.plan import Sides, Step, compare, plan
 from scitq.fetch.retries import patiently
-from scitq.fetch.storage import Entry, FetchError, NotThere, TimedOut, Watch
+from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, TimedOut, Watch
 from scitq.fetch.streams import Ahead
 from scitq.fetch.transfer import bring
+from scitq.fetch.uri import one_line
 
 _AHEAD = 10_000  # entries that are listed, and steps that are planned, before they are needed
 
+_ENOUGH = 50  # files: when the first so many are refused for one reason, so would be the others
 
 Paths = Callable[[str], tuple[str, str]]  # a name -> where it is, and where it goes
 
@@ -90,6 +92,8 @@ class Copying(Job):
         try:
             _, theirs = found(target, self._takes)
         except NotThere:
+            if target.is_local and os.path.lexists(target.uri.path.rstrip("/")):
+                raise
             theirs = iter(())
         with Doomed() as doomed:
             steps = plan(ahead(entries, _AHEAD), ahead(theirs, _AHEAD), self._sides)
@@ -107,8 +111,17 @@ class Copying(Job):
                 return self._one(step, *paths(step.entry.name))
 
         todo = ahead(self._todo(steps, doomed), _AHEAD)
+        alike: set[str] = set()
         for step, result in each(todo, work, self.parallel, self.watch):
-            yield outcome_of(step.entry.name, result) if isinstance(result, FetchError) else result
+            if isinstance(result, Outcome):
+                yield result
+                continue
+            outcome = outcome_of(step.entry.name, result)
+            alike.add(outcome.reason if isinstance(result, NotThere | Refused) else "")
+            if self.failed + 1 >= _ENOUGH and not (self.copied or self.same) and len(alike) == 1 and "" not in alike:
+                where = one_line(str(self._target.uri))
+                raise FetchError(f"{where}: {outcome.reason} (so ended the first {_ENOUGH} files)", retry=False)
+            yield outcome
 
     def _todo(self, steps: Iterable[Step], doomed: Doomed) -> Iterator[Step]:
         for step in steps:

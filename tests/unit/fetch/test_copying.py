@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scitq import fetch
-from scitq.fetch import FetchError, Incomplete, copy, delete, sync
+from scitq.fetch import FetchError, Incomplete, Refused, copy, delete, sync
 from scitq.fetch.backends import file as file_backend
 from scitq.fetch.listing import looked_at
 from scitq.fetch.storage import Entry, Watch
@@ -101,6 +101,29 @@ def test_every_failure_is_told_what_succeeds_stays_and_nothing_is_deleted(source
     ]
     assert caught.value.report == (1, 2, 0, 0, 3, 1)
     assert seen(there) == ["extra", "sub/y.data"]
+
+
+def test_when_the_first_of_many_all_fail_alike_the_others_are_not_tried(
+    source: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1000):
+        (source / f"{number}").touch()
+    tried = []
+
+    def refuse(self: file_backend.Backend, path: str, entry: Entry, target: str, watch: Watch) -> int:
+        tried.append(path)
+        raise Refused("no right to write there", retry=False)
+
+    monkeypatch.setattr(file_backend.Backend, "download", refuse)
+    with pytest.raises(FetchError, match=r"there: no right to write there \(so ended the first 50 files\)"):
+        sync(source, there)
+    assert len(tried) < 150
+
+
+def test_a_file_in_the_place_of_the_target_is_one_line(source: Path, there: Path) -> None:
+    there.touch()
+    with pytest.raises(FetchError, match="there/: is a file, not a folder"):
+        sync(source, there)
 
 
 def test_a_listing_that_breaks_deletes_nothing(source: Path, there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
