@@ -190,4 +190,4 @@ def _rest(log: LogEnd | None, stream: Stream | None) -> Log | None:
 
 
 def _ms(seconds: float) -> int:
-    return max(round(seconds * 1000), 0)
+    return round(seconds * 1000) if seconds > 0 else 0
