@@ -68,6 +68,9 @@ def test_what_is_not_a_file_in_the_target_is_copied_over() -> None:
         # Where it does not, the copy is younger than its source.
         (UP, entry("x", at=100.0), entry("x", at=100.0), "keep"),
         (UP, entry("x", at=100.0), entry("x", at=900.0), "keep"),
+        (UP, entry("x", at=100.7), entry("x", at=100.0), "keep"),
+        (UP, entry("x", at=101.2), entry("x", at=100.0), "copy"),
+        (UP, entry("x", at=100.7), entry("x", at=100.5), "copy"),
         (UP, entry("x", at=900.0), entry("x", at=100.0), "copy"),
         (UP, entry("x", at=900.0), entry("x", at=100.0, md5="a"), "look"),
         (ACROSS, entry("x", at=900.0), entry("x", at=100.0), "copy"),
