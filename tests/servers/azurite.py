@@ -22,7 +22,8 @@ def azurite(root: Path, account: str, key: str) -> Iterator[str]:
     port = free_port()
     place = ("--location", str(root), "--blobHost", "127.0.0.1", "--blobPort", str(port))
     quiet = os.environ | {"AZURITE_ACCOUNTS": f"{account}:{key}"}
-    with subprocess.Popen([_PROGRAM, "--silent", "--disableTelemetry", "--skipApiVersionCheck", *place], env=quiet, stdout=subprocess.DEVNULL) as server:
+    words = [_PROGRAM, "--silent", "--disableTelemetry", "--skipApiVersionCheck", *place]
+    with subprocess.Popen(words, env=quiet, stdout=subprocess.DEVNULL) as server:
         try:
             listening(port, server)
             yield (

@@ -6,6 +6,8 @@ from xml.parsers.expat import ExpatError, ParserCreate
 from scitq.fetch.storage import FetchError, NotThere, Refused
 from scitq.fetch.uri import one_line
 
+NO_STORAGE = "what answers is no object storage"
+
 Row = dict[str, str]  # of one element, the text of all that is in it, by tag; its own tag under ""
 
 
@@ -44,7 +46,7 @@ def parsed(body: bytes, rows: frozenset[str] = frozenset()) -> tuple[list[Row], 
     try:
         parser.Parse(body, True)
     except ExpatError as error:
-        raise FetchError(f"what answers is no object storage: {error}", retry=False) from error
+        raise FetchError(f"{NO_STORAGE}: {error}", retry=False) from error
     return found, others
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from scitq.fetch.backends.accounts import AzureAccess, azure_access
-from scitq.fetch.backends.answers import Row, http_time, parsed, refusal
+from scitq.fetch.backends.answers import NO_STORAGE, Row, http_time, parsed, refusal
 from scitq.fetch.backends.bodies import Body, Chunk
 from scitq.fetch.backends.doors import Doors
 from scitq.fetch.backends.objects import Objects
@@ -64,8 +64,11 @@ class Azure:
         if most:
             query["maxresults"] = str(most)
         rows, others = parsed(self._ask("GET", top, query=query).body, _ROWS)
-        found = [_listed(row) for row in rows if row[""] == "Blob"]
-        folders = [_name(row) for row in rows if row[""] == "BlobPrefix"]
+        try:
+            found = [_listed(row) for row in rows if row[""] == "Blob"]
+            folders = [_name(row) for row in rows if row[""] == "BlobPrefix"]
+        except (KeyError, ValueError) as error:
+            raise FetchError(NO_STORAGE, retry=False) from error
         return Page(found, folders, others.get("NextMarker", ""))
 
     def head(self, top: str, key: str) -> Found:
@@ -218,9 +221,6 @@ class Azure:
 
 
 def _listed(row: Row) -> Found:
-    etag = row.get("Etag", "")
-    if etag and not etag.startswith('"'):
-        etag = f'"{etag}"'
     size = int(row.get("Content-Length") or 0)
     name = _name(row)
     # Three ways to mark a folder: by accounts that know folders, by Hadoop and its kin, and as on S3.
@@ -228,7 +228,13 @@ def _listed(row: Row) -> Found:
     folder = marked or (not size and name.endswith("/"))
     modified = http_time(row.get("Last-Modified"))
     return Found(
-        name, size, etag, modified, _hexadecimal(row.get("Content-MD5", "")), row.get("Content-Type", ""), folder
+        name,
+        size,
+        row.get("Etag", ""),
+        modified,
+        _hexadecimal(row.get("Content-MD5", "")),
+        row.get("Content-Type", ""),
+        folder,
     )
 
 

@@ -260,7 +260,8 @@ def _named(entry: Entry) -> Entry:
 
 
 def _version(etag: str) -> str:
-    return f"etag:{etag}"
+    """Listings of some write the quotes of an ETag, others not."""
+    return f'etag:"{etag.strip(chr(34))}"' if etag else ""
 
 
 def _filled(content: BinaryIO, size: int) -> bytearray:

@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus, urlsplit
 from xml.sax.saxutils import escape
 
 from scitq.fetch.backends.accounts import S3Access, s3_access
-from scitq.fetch.backends.answers import Row, http_time, parsed, refusal
+from scitq.fetch.backends.answers import NO_STORAGE, Row, http_time, parsed, refusal
 from scitq.fetch.backends.bodies import Body, Chunk
 from scitq.fetch.backends.doors import Doors
 from scitq.fetch.backends.objects import Objects
@@ -24,7 +24,8 @@ from scitq.fetch.uri import Uri, one_line
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _ROWS = frozenset({"Contents", "CommonPrefixes"})
-_MD5 = re.compile(r'"([0-9a-f]{32})"')
+_ERRORS = frozenset({"Error"})
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 _LARGEST_COPY = 5 << 30  # bytes that one request may copy
 _LASTING = timedelta(hours=1)
@@ -64,11 +65,14 @@ class S3:
         url_encoded = others.get("EncodingType") == "url"
         found: list[Found] = []
         folders: list[str] = []
-        for row in rows:
-            if row[""] == "Contents":
-                found.append(_listed(row, url_encoded=url_encoded))
-            else:
-                folders.append(unquote_plus(row["Prefix"]) if url_encoded else row["Prefix"])
+        try:
+            for row in rows:
+                if row[""] == "Contents":
+                    found.append(_listed(row, url_encoded=url_encoded))
+                else:
+                    folders.append(unquote_plus(row["Prefix"]) if url_encoded else row["Prefix"])
+        except (KeyError, ValueError) as error:
+            raise FetchError(NO_STORAGE, retry=False) from error
         truncated = others.get("IsTruncated") == "true"
         return Page(found, folders, others.get("NextContinuationToken", "") if truncated else "")
 
@@ -114,15 +118,17 @@ class S3:
 
     def put(self, top: str, key: str, body: Body) -> None:
         if not (isinstance(body, Chunk) and self._native.store(top, key, body)):
-            self._send("PUT", top, key, body)
+            self._ask("PUT", top, key, body=body)
 
     def begin(self, top: str, key: str) -> str:
         _, told = parsed(self._ask("POST", top, key, {"uploads": ""}).body)
+        if not told.get("UploadId"):
+            raise FetchError(NO_STORAGE, retry=False)
         return told["UploadId"]
 
     def part(self, top: str, key: str, upload: str, number: int, body: Body) -> str:
         query = {"partNumber": str(number), "uploadId": upload}
-        return self._send("PUT", top, key, body, query).headers.get("ETag", "")
+        return self._ask("PUT", top, key, query, body=body).headers.get("ETag", "")
 
     def finish(self, top: str, key: str, upload: str, tags: list[str]) -> None:
         parts = "".join(
@@ -130,7 +136,7 @@ class S3:
             for number, tag in enumerate(tags, start=1)
         )
         body = _xml(f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
-        self._send("POST", top, key, body, {"uploadId": upload})
+        _succeeded(self._ask("POST", top, key, {"uploadId": upload}, body=body))
 
     def abort(self, top: str, key: str, upload: str) -> None:
         self._ask("DELETE", top, key, {"uploadId": upload})
@@ -138,42 +144,34 @@ class S3:
     def copy(self, source: tuple[str, str], target: tuple[str, str], watch: Watch) -> bool:
         if self.head(*source).size > _LARGEST_COPY:
             return False
-        self._ask("PUT", *target, headers={"x-amz-copy-source": encoded("/".join(source))})
+        _succeeded(self._ask("PUT", *target, headers={"x-amz-copy-source": encoded("/".join(source))}))
         return True
 
     def delete(self, top: str, keys: list[str], watch: Watch) -> Iterator[tuple[str, str]]:
-        plain = [key for key in keys if key.isprintable()]  # XML cannot carry the others
-        asked = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in plain)
-        body = _xml(f"<Delete><Quiet>true</Quiet>{asked}</Delete>")
-        failed: dict[str, str] = {}
-        if plain:
-            md5 = base64.b64encode(body.hashed(hashlib.md5(usedforsecurity=False))).decode()
-            answer = self._send("POST", top, "", body, {"delete": ""}, {"content-md5": md5})
-            rows, _ = parsed(answer.body, frozenset({"Error"}))
-            for row in rows:
-                reason = refusal(0, row.get("Code", ""), row.get("Message", "")).reason
-                failed[row.get("Key", "")] = reason
+        together = [key for key in keys if key.isprintable()]  # XML cannot carry the others
+        failed = self._delete_together(top, together) if together else {}
         for key in keys:
             if not key.isprintable():
-                self._ask("DELETE", top, key)
+                failed[key] = self._delete_one(top, key)
             yield key, failed.get(key, "")
 
-    def _send(
-        self,
-        method: str,
-        bucket: str,
-        key: str,
-        body: Body,
-        query: Mapping[str, str] = {},
-        headers: Mapping[str, str] = {},
-    ) -> Answer:
-        """Signed with the SHA-256 of the content, which the storage checks before it takes it."""
-        answer = self._ask(method, bucket, key, query, headers, body)
-        if answer.body:
-            rows, _ = parsed(answer.body, frozenset({"Error"}))
-            if rows and method == "POST" and "uploadId" in query:  # some take long, and say 200 before they know
-                raise refusal(500, rows[0].get("Code", ""), rows[0].get("Message", ""))
-        return answer
+    def _delete_together(self, top: str, keys: list[str]) -> dict[str, str]:
+        """Those that are still there, and why."""
+        asked = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
+        body = _xml(f"<Delete><Quiet>true</Quiet>{asked}</Delete>")
+        md5 = base64.b64encode(body.hashed(hashlib.md5(usedforsecurity=False))).decode()
+        answer = self._ask("POST", top, "", {"delete": ""}, {"content-md5": md5}, body)
+        rows, _ = parsed(answer.body, _ERRORS)
+        return {row.get("Key", ""): refusal(0, row.get("Code", ""), row.get("Message", "")).reason for row in rows}
+
+    def _delete_one(self, top: str, key: str) -> str:
+        try:
+            self._ask("DELETE", top, key)
+        except FetchError as error:
+            if error.retry:
+                raise
+            return error.reason
+        return ""
 
     def _ask(
         self,
@@ -184,7 +182,10 @@ class S3:
         headers: Mapping[str, str] = {},
         body: Body | None = None,
     ) -> Answer:
-        """One request, once more where the bucket turns out to be in another region."""
+        """One request, once more where the bucket turns out to be in another region.
+
+        It is signed with the SHA-256 of its body, which the storage compares before it takes it.
+        """
         sha256 = body.hashed(hashlib.sha256()).hex() if body is not None else _EMPTY
         while True:
             host, request = self._request(method, bucket, key, query, headers)
@@ -304,6 +305,13 @@ def _told(answer: Answer) -> Row:
 def _refusal(answer: Answer) -> FetchError:
     told = _told(answer)
     return refusal(answer.status, told.get("Code", ""), told.get("Message", ""))
+
+
+def _succeeded(answer: Answer) -> None:
+    """What takes long is answered by 200 before the storage knows; how it ended stands in the body."""
+    rows, _ = parsed(answer.body, _ERRORS) if answer.body else ([], {})
+    if rows:
+        raise refusal(500, rows[0].get("Code", ""), rows[0].get("Message", ""))
 
 
 def _xml(text: str) -> Chunk:

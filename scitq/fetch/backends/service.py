@@ -12,7 +12,7 @@ class Found(NamedTuple):
 
     key: str
     size: int
-    etag: str  # as HTTP writes it, with its quotes
+    etag: str  # with or without its quotes
     modified: float | None = None
     md5: str = ""
     type: str = ""

@@ -287,6 +287,30 @@ def test_an_upload_that_fails_at_its_very_end_is_no_success(connect: Connect, tm
         assert server.asked[-1].method == "DELETE"
 
 
+def test_a_copy_that_fails_after_it_was_answered_is_no_success(connect: Connect) -> None:
+    def answer(asked: Asked) -> Told:
+        return error(200, "InternalError") if asked.method == "PUT" else Told(headers=(("ETag", '"e"'),))
+
+    with told_s3(answer) as server, pytest.raises(FetchError, match="InternalError"):
+        connect(server.endpoint).copy("bucket/x", "bucket/y", Watch())
+
+
+def test_what_could_not_be_deleted_is_told_by_name(connect: Connect) -> None:
+    def answer(asked: Asked) -> Told:
+        if asked.method == "DELETE":
+            return error(403, "AccessDenied")
+        failed = b"<Error><Key>b &amp; c</Key><Code>AccessDenied</Code><Message>no</Message></Error>"
+        return Told(body=b"<DeleteResult>" + failed + b"</DeleteResult>")
+
+    with told_s3(answer) as server:
+        ended = list(connect(server.endpoint).delete(["t/a", "t/b & c", "t/\n"], Watch()))
+    assert ended == [
+        ("t/a", ""),
+        ("t/b & c", "the storage refuses: AccessDenied: no"),
+        ("t/\n", "access denied (AccessDenied: it is so)"),
+    ]
+
+
 @pytest.mark.parametrize("sealed", [False, True])
 def test_a_download_is_compared_with_the_md5_that_the_storage_knows(
     connect: Connect, tmp_path: Path, sealed: bool
