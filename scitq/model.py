@@ -248,6 +248,14 @@ class Access(Struct, frozen=True, kw_only=True):
     revoked_at: float | None = None
 
 
+class Registry(Struct, frozen=True, kw_only=True):
+    """A registry of container images that the workers log in to; its password is told to nobody else."""
+
+    registry: str
+    user: str
+    added_at: float
+
+
 class Range(Struct, frozen=True, forbid_unknown_fields=True):
     """An arithmetic column of an array: start, start + step, … (`count` comes from the array)."""
 

@@ -11,7 +11,21 @@ import msgspec
 from msgspec import Raw, Struct
 
 from scitq.errors import BadMessage, TooLarge
-from scitq.model import MIB, Access, Array, Attempt, Batch, Changes, Count, Moment, Outcome, Spec, Task, Worker
+from scitq.model import (
+    MIB,
+    Access,
+    Array,
+    Attempt,
+    Batch,
+    Changes,
+    Count,
+    Moment,
+    Outcome,
+    Registry,
+    Spec,
+    Task,
+    Worker,
+)
 
 PROTOCOL = 1
 MESSAGE_LIMIT = 8 * MIB
@@ -123,6 +137,14 @@ class LogMark(Struct, frozen=True, array_like=True):
     ref: Ref
     stream: StreamName
     offset: Count
+
+
+class Login(Struct, frozen=True, array_like=True):
+    """Who may pull from a registry."""
+
+    registry: str
+    user: str
+    password: str
 
 
 class Change(Struct, frozen=True, array_like=True):
@@ -330,6 +352,24 @@ class AccessRevoke(Message, frozen=True, tag="access_revoke"):
     name: str
 
 
+class RegistryLogin(Message, frozen=True, tag="registry_login"):
+    """Have the workers pull from this registry as this user."""
+
+    id: int
+    registry: str  # host, or host:port; docker.io for images that name none
+    user: str
+    password: str
+
+
+class RegistryList(Message, frozen=True, tag="registry_list"):
+    id: int
+
+
+class RegistryLogout(Message, frozen=True, tag="registry_logout"):
+    id: int
+    registry: str
+
+
 class Status(Message, frozen=True, tag="status"):
     id: int
 
@@ -473,6 +513,11 @@ class AccessKeys(Message, frozen=True, tag="access_keys", omit_defaults=True):
     keys: tuple[Access, ...] = ()
 
 
+class RegistriesAre(Message, frozen=True, tag="registries_are"):
+    id: int
+    registries: tuple[Registry, ...]
+
+
 class StatusIs(Message, frozen=True, tag="status_is"):
     id: int
     mesh: str
@@ -526,6 +571,12 @@ class Settings(Message, frozen=True, tag="settings"):
     prefetch: int
 
 
+class Logins(Message, frozen=True, tag="logins"):
+    """All registries that are to be logged in to, in the place of those told before; for workers with an engine."""
+
+    logins: tuple[Login, ...]
+
+
 class Ack(Message, frozen=True, tag="ack", omit_defaults=True):
     """Durable: these ends may be forgotten, these bytes dropped; `refused`: nothing past this is accepted."""
 
@@ -566,6 +617,9 @@ Request = (
     | AccessCreate
     | AccessList
     | AccessRevoke
+    | RegistryLogin
+    | RegistryList
+    | RegistryLogout
     | Status
     | Beat
     | Report
@@ -586,6 +640,7 @@ Answer = (
     | BatchPage
     | WorkerPage
     | AccessKeys
+    | RegistriesAre
     | StatusIs
     | Assign
     | Recall
@@ -594,6 +649,7 @@ Answer = (
     | Resume
     | Confirmed
     | Settings
+    | Logins
     | Ack
     | Dismissed
 )

@@ -89,8 +89,7 @@ def _why_idle(state: State, batch: BatchState, lane: Lane) -> list[str]:
     if not able:
         names = ", ".join(worker.name for worker in awake[:5])
         return [
-            f"no worker of batch {batch.name} has a container engine that answers: {names}"
-            " (install docker there; what a worker has is told by `scitq manage worker list --json`)"
+            f"no worker of batch {batch.name} has a container engine that answers: {names} (install docker there)"
         ]
     if all(worker.room <= 0 for worker in able):
         slots = sum(worker.concurrency for worker in able)

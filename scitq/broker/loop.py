@@ -46,6 +46,7 @@ from scitq.broker.intake import take_in
 from scitq.broker.journal import Journal
 from scitq.broker.logs import LogStore
 from scitq.broker.peers import OwnClock, Peers
+from scitq.broker.registries import Registries
 from scitq.broker.state import BEAT_SECONDS, State
 from scitq.broker.waits import Waits
 from scitq.broker.writer import Round, Writer
@@ -82,6 +83,7 @@ class Broker:
         self._journal = journal
         self._store = store
         self._server_key = keys.public
+        self._registries = Registries(settings.state / "access")
         self._writer = Writer(journal, store)
         self._compactor = Compactor(settings.state / "journal", journal, self._writer)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -236,10 +238,27 @@ class Broker:
             case wire.AccessList():
                 _only(peer, "admin")
                 self._say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
+            case wire.RegistryLogin() | wire.RegistryLogout() | wire.RegistryList():
+                _only(peer, "admin")
+                self._registry(peer, message)
             case wire.Submit() if self._journal.tight:
                 raise Unavailable("the broker's disk is nearly full: it takes no new tasks until there is room")
             case _:
                 self._asked(peer, message)
+
+    def _registry(self, peer: Peer, message: wire.RegistryLogin | wire.RegistryLogout | wire.RegistryList) -> None:
+        if isinstance(message, wire.RegistryList):
+            self._say([Send(peer.route, wire.RegistriesAre(id=message.id, registries=tuple(self._registries)))])
+            return
+        if isinstance(message, wire.RegistryLogin):
+            self._registries.login(message.registry, message.user, message.password)
+        else:
+            self._registries.logout(message.registry)
+        able = [
+            worker.number for worker in self._state.workers.values() if worker.status == "online" and worker.engine
+        ]
+        logins = wire.Logins(logins=self._registries.logins())
+        self._say([*(Send(number, logins) for number in able), Send(peer.route, wire.Done(id=message.id, count=1))])
 
     def _reported(self, peer: Peer, report: wire.Report) -> None:
         if peer.role not in ("worker", "admin") or peer.worker is None:
@@ -256,6 +275,8 @@ class Broker:
         elif isinstance(message, wire.Hello):
             joined = [event for event in decision.events if isinstance(event, events.WorkerJoined)]
             self._peers.add(peer._replace(worker=joined[0].worker if joined else None), self._clock.now)
+            if joined and joined[0].engine and (logins := self._registries.logins()):
+                self._say([Send(peer.route, wire.Logins(logins=logins))])
         elif isinstance(message, wire.AccessCreate):
             self._say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
         elif isinstance(message, wire.AccessRevoke):

@@ -21,7 +21,7 @@ from scitq.client.follow import ended, follow_to_ends, followed_changes, followe
 from scitq.client.specs import Ids, TaskLike, Text
 from scitq.config import AccessFile, Server
 from scitq.errors import NotFound, UsageError
-from scitq.model import ENDED, Access, Attempt, Batch, Changes, Spec, Task, Worker
+from scitq.model import ENDED, Access, Attempt, Batch, Changes, Registry, Spec, Task, Worker
 
 _PARTS_UNDER_WAY = 4  # of a submit, not yet answered: the broker keeps one while the next are packed
 
@@ -283,6 +283,18 @@ class Client:
     def access_revoke(self, name: str) -> wire.Done:
         """Refuse this key from now on, and end what was handed to it."""
         return self._link.ask(wire.AccessRevoke(id=0, name=name), wire.Done)
+
+    def registry_login(self, registry: str, user: str, password: str) -> wire.Done:
+        """Have the workers pull from a registry as this user, from now on."""
+        return self._link.ask(wire.RegistryLogin(id=0, registry=registry, user=user, password=password), wire.Done)
+
+    def registry_list(self) -> list[Registry]:
+        """The registries that workers log in to."""
+        return list(self._link.ask(wire.RegistryList(id=0), wire.RegistriesAre).registries)
+
+    def registry_logout(self, registry: str) -> wire.Done:
+        """Have the workers log in to it no more."""
+        return self._link.ask(wire.RegistryLogout(id=0, registry=registry), wire.Done)
 
     def status(self) -> wire.StatusIs:
         """What the broker says of itself."""

@@ -16,14 +16,16 @@ import zmq
 from scitq import __version__, wire
 from scitq.errors import BadMessage, Refused, Unavailable, WrongKey, from_code
 from scitq.node.carry import Tools
+from scitq.node.containers.engine import Login
 from scitq.node.containers.images import Images
 from scitq.node.containers.presence import Presence
 from scitq.node.crew import Crew
+from scitq.node.disk import Disk
 from scitq.node.environment import Environment
 from scitq.node.jobs import Jobs
 from scitq.node.link import HANDSHAKE_FAILED, Link
 from scitq.node.probe import Machine
-from scitq.node.resources import Resources
+from scitq.node.resources.cache import Resources
 from scitq.node.say import say
 from scitq.node.scratch import Scratch
 from scitq.node.settings import Settings
@@ -36,6 +38,7 @@ SILENT_BEATS = 4  # without a word from the broker: the connection is made anew
 PATIENCE = 3.0  # seconds without a handshake until it is said
 SETTLE = 1.0  # seconds that keepers may take to say what has started, before `hello`
 WELCOME = 20.0  # seconds to wait for a welcome after `hello`
+RELIEF = 10.0  # seconds between two looks at how full the disk is
 LEAVE = 15.0  # seconds that a dismissed worker gives what it ends
 GOODBYE_MS = 500
 
@@ -51,10 +54,12 @@ class Agent:
         self._crew = Crew()
         self._presence = Presence(self._crew)
         self._announced = ""  # the container engine that the broker was told of
+        disk = Disk(scratch.folder)
         self._tools = Tools(
             cpus=machine.cpus,
             environment=Environment(settings.path),
-            resources=Resources(scratch.resources),
+            resources=Resources(scratch.resources, disk),
+            disk=disk,
             crew=self._crew,
             presence=self._presence,
             images=Images(self._presence, self._crew),
@@ -77,6 +82,7 @@ class Agent:
         self._leaving = ""  # why, once we were dismissed
         self._leave_at = math.inf
         self._beat_at = 0.0
+        self._relieve_at = 0.0
         self._heard_at = self._away_since = self._round_at = time.monotonic()
         self._jobs = self._take_over()
         self._hear: dict[type[wire.Message], Callable[[Any], None]] = {
@@ -88,6 +94,7 @@ class Agent:
             wire.Resume: lambda message: self._jobs.suspend(message.tasks, on=False),
             wire.Confirmed: lambda message: self._jobs.confirmed(message.tasks),
             wire.Settings: lambda message: self._set(message.concurrency),
+            wire.Logins: self._on_logins,
             wire.Welcome: self._on_welcome,
             wire.Dismissed: self._on_dismissed,
             wire.Error: self._on_error,
@@ -140,11 +147,23 @@ class Agent:
         self._jobs.tidy()
         self._jobs.sampler.tick(now)
         self._presence.tick(now)
+        self._relieve(now)
         if self._stand == "joined" and self._announced != str(self._presence):
             self._break("it has to hear of the container engine", now)
         if not self._jobs.busy:
             self._jobs.pool.flush()
         return readable
+
+    def _relieve(self, now: float) -> None:
+        """Have room made when tasks, or other programs, have filled the disk."""
+        if now >= self._relieve_at:
+            self._relieve_at = now + RELIEF
+            if self._tools.disk.is_low:
+                self._relieve_at = math.inf
+                self._crew.do("clearing", self._tools.disk.relieve, self._relieved)
+
+    def _relieved(self, _: object) -> None:
+        self._relieve_at = time.monotonic() + RELIEF
 
     def _report(self, now: float) -> None:
         if now >= self._jobs.outbox.due(busy=self._jobs.busy):
@@ -315,6 +334,7 @@ class Agent:
         say(f"{'joined' if not self._known else 'back in'} mesh {welcome.mesh} as {name}")
         self._stand, self._next = "joined", math.inf
         self._known, self._waited, self._complained = True, False, False
+        self._tools.images.logins = {}
         self._link.succeeded()
         if welcome.beat_seconds > 0:
             self._beat = welcome.beat_seconds
@@ -331,6 +351,10 @@ class Agent:
         self._scratch.join(mesh, unfinished=unfinished)
         self._jobs = self._take_over()
         self._watch()
+
+    def _on_logins(self, message: wire.Logins) -> None:
+        """They stay in memory: who pulls as whom is told anew at every welcome."""
+        self._tools.images.logins = {login.registry: Login(login.user, login.password) for login in message.logins}
 
     def _on_dismissed(self, message: wire.Dismissed) -> None:
         self._leaving = message.reason

@@ -14,6 +14,7 @@ _MANAGE = Group(
         Door("worker", "a machine, or a part of one, that runs tasks", f"{_COMMANDS}.worker:WORKER"),
         Door("attempt", "one try at a task", f"{_COMMANDS}.attempt:ATTEMPT"),
         Door("access", "the keys that the broker accepts", f"{_COMMANDS}.access:ACCESS"),
+        Door("registry", "where workers log in to pull images", f"{_COMMANDS}.registry:REGISTRY"),
     ),
     options=SERVER,
 )

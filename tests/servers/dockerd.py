@@ -94,10 +94,15 @@ class Dockerd:
         self.docker("import", *(word for change in changes for word in ("-c", change)), "-", name, content=packed)
 
     def signal(self, number: int) -> None:
-        """Signal the engine itself, and wait for its end."""
+        """Signal the engine itself, and wait for its end, and for that of its containerd: one dying is in the way."""
         assert self._process is not None
         os.kill(int((self.folder / "docker.pid").read_text()), number)
         self._process.wait(DEADLINE)
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            containerd = int((self.folder / "exec/containerd/containerd.pid").read_text())
+            os.kill(containerd, signal.SIGKILL)
+            while Path(f"/proc/{containerd}").exists():
+                time.sleep(0.01)
 
     def kill(self) -> None:
         """`kill -9`: what it started lives on until it is back."""
