@@ -4,13 +4,13 @@ import sys
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from scitq.config import Server, resolve
 from scitq.shell import values
 from scitq.shell.render import one_line
 from scitq.shell.tree import Option
 
 if TYPE_CHECKING:
     from scitq.client import Client
+    from scitq.config import Server
 
 STATE = Option(("--state",), "the folder of the local mesh, when it is not the usual one", values.FOLDER)
 SERVER = (
@@ -21,8 +21,10 @@ SERVER = (
 JSON = Option(("--json",), "print one JSON array of objects")
 
 
-def server_of(given: Namespace) -> Server:
+def server_of(given: Namespace) -> "Server":
     """The server that the options, the environment and the configuration name."""
+    from scitq.config import resolve  # not before: many commands know no server, and are over in less time
+
     return resolve(given.server, access=given.access, state=given.state)
 
 
