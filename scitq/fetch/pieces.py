@@ -115,7 +115,15 @@ class _Crew:
         try:
             while self._todo:
                 while (part := self._take()) is not None:
-                    self._bring(part, self._tries, start)
+                    helped = any(helper.is_alive() for helper in helping)
+                    try:
+                        self._bring(part, self._tries, start)
+                    except FetchError as error:
+                        # A helper may have held the only connection that is allowed: once more when they are done.
+                        if not error.retry or not helped:
+                            raise
+                        self._todo.appendleft(part)
+                        break
                 for helper in helping:
                     helper.join()  # one that gave up has put its range back
             self._raise_failure()

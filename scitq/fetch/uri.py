@@ -75,6 +75,8 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 # A run, a sample, an experiment or a study, as the archives of reads name them, and perhaps one of its files.
 _ACCESSION = re.compile(r"([EDS]R[RSXP][0-9]{6,}|SAM(EA?|[ND])[0-9]+|PRJ[EDN][A-Z][0-9]+)(/[^/]*)?", re.DOTALL)
 
+_PASSWORD = re.compile(r"^([^/|\\]*?://[^/:@]*:)[^/]*@")
+
 _HEAD = re.compile(r"([^/|\\]*?)://", re.DOTALL)
 _BAR = re.compile(r"(\\*)\|")
 _TAIL = re.compile(r"(\\+)\Z")
@@ -86,18 +88,18 @@ def parse(text: str) -> Uri:
     Raises UriError when it holds a NUL, an empty option or action, or `://` without a scheme.
     """
     if "\0" in text:
-        raise UriError(f"{one_line(text)}: holds a NUL character")
+        raise UriError(f"{shown(text)}: holds a NUL character")
     head = _HEAD.match(text)
     path, *actions = _split(text[head.end() :] if head else text)
     if "" in actions:
-        raise UriError(f"{one_line(text)}: empty action after | (a | in a name is written \\|)")
+        raise UriError(f"{shown(text)}: empty action after | (a | in a name is written \\|)")
     if head is None:
         return Uri("file", path, (), tuple(actions), plain=True)
     scheme, *options = head[1].split("@")
     if not scheme:
-        raise UriError(f"{one_line(text)}: no scheme before :// (a plain path may begin with ./)")
+        raise UriError(f"{shown(text)}: no scheme before :// (a plain path may begin with ./)")
     if "" in options:
-        raise UriError(f"{one_line(text)}: empty option after @")
+        raise UriError(f"{shown(text)}: empty option after @")
     return Uri(scheme, path, tuple(options), tuple(actions))
 
 
@@ -154,6 +156,11 @@ def gunzipped(name: str) -> str | None:
 def one_line(text: str) -> str:
     """The text with whatever is not printable, line ends and undecodable bytes included, escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def shown(text: str) -> str:
+    """An address as it may be told: in one line, and without a password."""
+    return _PASSWORD.sub(r"\1***@", one_line(text))
 
 
 def outside(path: str) -> bool:

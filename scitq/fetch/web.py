@@ -98,9 +98,14 @@ class Answer:
             view = view[: self._left]
         if not view:
             return 0
-        with _told(self.address):
+        try:
             count = self._read(view)
-        if self._left is not None:
+        except (OSError, http.client.HTTPException):
+            with _told(self.address):  # entered only now: TLS brings 16 KiB at a time
+                raise
+        if self._response.chunked:
+            self._left = None if count else 0
+        elif self._left is not None:
             if not count:
                 raise FetchError(f"the connection ended {self._left} bytes early", retry=True)
             self._left -= count
@@ -133,8 +138,6 @@ class Answer:
             self._line.socket.settimeout(self._stall_s)
             self._watch.check()
             block = self._response.read1(len(view))
-            if not block:
-                self._left = 0
         elif not self._buffered or not (block := self._from_buffer(len(view))):
             return receive(self._line.socket, view, self._watch, self._stall_s)
         view[: len(block)] = block

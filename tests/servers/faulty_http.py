@@ -31,6 +31,9 @@ class FaultyServer(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.etag = '"1"'
         self.modified = "Sun, 06 Nov 1994 08:49:37 GMT"
+        self.redirects: dict[str, str] = {}
+        self.refuse_head = 0  # the status that answers HEAD
+        self.range_status = 206
         self.always = Fault()
         self.faults: deque[Fault | None] = deque()  # each GET takes one; None: nothing happens to it
         self.asked: list[tuple[str, str, dict[str, str]]] = []  # method, target, headers
@@ -63,7 +66,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: FaultyServer
 
     def do_HEAD(self) -> None:
-        self._answer(self.server.always)
+        self._answer(Fault(status=self.server.refuse_head) if self.server.refuse_head else self.server.always)
 
     def do_GET(self) -> None:
         fault = self.server.faults.popleft() if self.server.faults else None
@@ -74,6 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         server.asked.append((self.command, self.path, headers))
         content = server.files.get(self.path)
+        if self.path in server.redirects:
+            fault = Fault(status=302, headers=(("Location", server.redirects[self.path]),))
         begin, end, status = 0, len(content or b""), fault.status or 200
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("range", ""))
         if content is None and not fault.status:
@@ -83,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif asked and not fault.whole and status == 200:
             begin, end, status = int(asked[1]), min(end, int(asked[2] or end) + 1), 206
         body = (content or b"")[begin:end] if status in (200, 206) else b"no"
-        self.send_response(status)
+        self.send_response(server.range_status if status == 206 else status)
         for name, value in fault.headers:
             self.send_header(name, value)
         if status == 206:

@@ -42,9 +42,12 @@ class Backend:
         self._idle: dict[Place, list[Session]] = {}
         self._guard = threading.Lock()
 
-    def __del__(self) -> None:
+    def close(self) -> None:
+        """End the connections that are kept."""
         for session in (one for idle in self._idle.values() for one in idle):
             session.close()
+
+    __del__ = close
 
     def stat(self, path: str) -> Entry:
         with self._session(path) as (session, below):
@@ -345,9 +348,11 @@ def _entered(session: Session, below: str) -> str:
     try:
         session.cwd(path)
     except ftplib.error_perm as error:
+        is_file = False
         with suppress(NotThere):
-            if _size(session, path) >= 0:
-                raise NotThere("is a file, not a folder", retry=False) from error
+            is_file = _size(session, path) >= 0
+        if is_file:
+            raise NotThere("is a file, not a folder", retry=False) from error
         raise
     return path.rstrip("/")
 

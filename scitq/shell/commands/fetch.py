@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from scitq.errors import ScitqError, UsageError
-from scitq.fetch.uri import Role, UriError, parse, refusal
+from scitq.fetch.uri import Role, UriError, parse, refusal, shown
 from scitq.shell import values
 from scitq.shell.connect import JSON
 from scitq.shell.render import moment, one_line, print_json, size
@@ -156,7 +156,7 @@ def _address(text: str, role: Role) -> str:
     except UriError as problem:
         raise UsageError(str(problem)) from None
     if reason := refusal(uri, role):
-        raise UsageError(f"{one_line(text)}: {reason}")
+        raise UsageError(f"{shown(text)}: {reason}")
     return text
 
 

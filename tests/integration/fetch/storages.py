@@ -88,7 +88,7 @@ def ftp(folder: Path) -> Iterator[Storage]:
     (folder / "root").mkdir()
     with pyftpd(folder / "root") as host:
         user = f"{USER}:{quote(PASSWORD, safe='')}"
-        yield Storage(f"ftp://{user}@{host}/place", odd_names=("back\\slash"), has_folders=True)
+        yield Storage(f"ftp://{user}@{host}/place", odd_names=("back\\slash",), has_folders=True)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from scitq.fetch.uri import SCHEMES, Uri, UriError, absolute, check, parse
+from scitq.fetch.uri import SCHEMES, Uri, UriError, absolute, check, parse, shown
 
 names = st.text(st.one_of(st.sampled_from("|\\@:/.# ?%é\n"), st.characters(exclude_characters="\0")))
 parts = names.filter(bool)
@@ -121,3 +121,17 @@ def test_a_relative_plain_path_is_made_absolute_and_nothing_else_changes() -> No
     assert absolute("./a\\|b://c", "/odd|cwd") == "/odd\\|cwd/a\\|b://c"
     assert absolute("/x", "/home/me") == "/x"
     assert absolute("s3://b/x", "/home/me") == "s3://b/x"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("ftp://me:secret@host/x", "ftp://me:***@host/x"),
+        ("https@aria2://me:se@cret@host:80/x@y:z", "https@aria2://me:***@host:80/x@y:z"),
+        ("ftp://me@host/a:b@c", "ftp://me@host/a:b@c"),
+        ("http://host:80/a@b", "http://host:80/a@b"),
+        ("/a/b:c@d", "/a/b:c@d"),
+    ],
+)
+def test_an_address_is_told_without_its_password(address: str, told: str) -> None:
+    assert shown(address) == told
