@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,6 +16,7 @@ from scitq import fetch
 from scitq.fetch import FetchError, NotThere, Refused, pieces
 from scitq.fetch.backends.ftp import Backend
 from scitq.fetch.partial import Partial
+from scitq.fetch.retries import patiently
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, Watch
 from scitq.fetch.uri import parse
@@ -40,27 +42,23 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
 
 
 @pytest.fixture(autouse=True)
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses are noted instead of waited for; pieces are small."""
-    noted: list[float] = []
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses are short; pieces are small."""
 
     def pause(watch: Watch, seconds: float) -> None:
-        noted.append(seconds)
+        time.sleep(0.01)
         watch.check()
 
     monkeypatch.setattr(Watch, "pause", pause)
     monkeypatch.setattr(pieces, "LARGE", 1 << 20)
     monkeypatch.setattr(pieces, "_SMALLEST", 1 << 18)
-    return noted
 
 
 def backend(place: str) -> Backend:
     return Backend(parse(f"ftp://{place}"))
 
 
-def test_a_large_file_comes_by_several_connections(
-    place: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_file_comes_by_several_connections(place: tuple[str, Path], tmp_path: Path) -> None:
     address, folder = place
     (folder / "a").write_bytes(CONTENT)
     storage, path = backend(address), f"{address}/a"
@@ -224,12 +222,13 @@ def test_a_wrong_password_is_refused_and_not_told(tmp_path: Path) -> None:
     assert "secret" not in str(told.value)
 
 
-def test_a_server_that_is_full_is_asked_again(tmp_path: Path, pauses: list[float]) -> None:
+def test_a_server_that_is_full_is_asked_again(tmp_path: Path) -> None:
     (tmp_path / "root").mkdir()
     (tmp_path / "root/a").write_bytes(CONTENT)
     with pyftpd(tmp_path / "root", most=1) as host:
         storage, path = backend(host), f"{host}/a"
-        entry = storage.stat(path)
+        # The connection that found the server listening may not be forgotten yet.
+        entry = patiently(lambda: storage.stat(path), Watch(), 500)
         with pytest.raises(FetchError, match="421") as told:
             backend(host).stat(path)
         assert told.value.retry
