@@ -3,19 +3,18 @@
 import errno
 import fcntl
 import os
-import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import BinaryIO, NoReturn
 
+from scitq.fetch.partial import NOT_WHOLE
 from scitq.fetch.storage import DEEPEST, Entry, FetchError, NotThere, Refused, Watch, why
 from scitq.fetch.uri import Uri
 
 _BLOCK = 16 << 20  # bytes between two looks at the clock, and at `stop`
 _NOT_IN_KERNEL = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
-_NOT_WHOLE = re.compile(r"\.fetch-[0-9a-f]{16}(\.json(\.new)?|-[0-9a-f]{16})?")  # beside what is still to come
 
 
 class Backend:
@@ -164,7 +163,7 @@ def _look(one: os.DirEntry[str], name: str) -> Entry | os.stat_result:
 def _scan(folder: str) -> list[os.DirEntry[str]]:
     """What is in a folder, in the order that the whole names of the files in it have."""
     with os.scandir(folder) as found:
-        whole = [one for one in found if not _NOT_WHOLE.fullmatch(one.name)]
+        whole = [one for one in found if not NOT_WHOLE.fullmatch(one.name)]
     return sorted(whole, key=_place_in_order)
 
 
