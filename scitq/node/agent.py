@@ -15,6 +15,7 @@ import zmq
 
 from scitq import __version__, wire
 from scitq.errors import BadMessage, Refused, Unavailable, WrongKey, from_code
+from scitq.node import shared
 from scitq.node.carry import Tools
 from scitq.node.containers.engine import Login
 from scitq.node.containers.images import Images
@@ -61,7 +62,7 @@ class Agent:
             images=Images(self._presence, self._crew),
             worker=scratch.worker,
             scratch=str(scratch.folder),
-            data=settings.data,
+            data=shared.found(settings.data),
         )
         self._link = Link(settings.server)
         self._poller = zmq.Poller()

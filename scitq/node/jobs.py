@@ -15,6 +15,7 @@ from scitq.node.job import Job, Staged, adopted, name_of, unpack_carried
 from scitq.node.lifecycle import HELD_AS, Event, IllegalMove, step
 from scitq.node.sampler import Root, Sampler
 from scitq.node.say import say
+from scitq.node.shared import located
 from scitq.wire import Ack, Assignment, Chunk, End, Held, Ref, StreamName, Verdict
 
 AHEAD_SECONDS = 0.2  # of work that keepers may have queued, while tasks are known to be short
@@ -30,6 +31,7 @@ class Jobs:
 
     def __init__(self, base: Path, mesh: str, concurrency: int, tools: Tools) -> None:
         self.may_start = True
+        self._data = tools.data
         self._carrier = Carrier(base, mesh, concurrency, tools, self._advance)
         self.pool = self._carrier.pool
         self.outbox = self._carrier.outbox
@@ -242,6 +244,7 @@ class Jobs:
         self.pool.close()
 
     def _add(self, job: Job) -> Job:
+        job.spec = located(job.spec, self._data)
         self._places += 1
         job.place = self._places
         self._jobs[job.name] = job

@@ -14,7 +14,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     `name` "" is the host's. `concurrency` 0, `prefetch` -1 and `batch` "" leave them as the broker knows this worker,
     or 1, 0 and Default when it is new; what is given counts until an operator changes it.
     `grace`: seconds without the broker after which nothing more is started. `path`: the PATH of the tasks.
-    `data`: the folder that tasks see as /data, "" for none.
+    `data`: the folder that tasks see as /data; "": /data itself, if there is one.
     """
 
     server: Server

@@ -19,6 +19,10 @@ class NoSuchImage(EngineRefused):
     """The image is not on this machine."""
 
 
+class NameTaken(EngineRefused):
+    """There is a container of this name already."""
+
+
 class NoSuchContainer(EngineRefused):
     """There is no such container."""
 

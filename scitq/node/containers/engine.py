@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from scitq.node.containers.answers import (
     EngineAway,
     EngineRefused,
+    NameTaken,
     NoSuchContainer,
     NoSuchImage,
     Seen,
@@ -40,6 +41,7 @@ _NO_ENGINE = re.compile(
     rb"Cannot connect to the Docker daemon|error during connect|daemon running|connection refused|: EOF",
     re.IGNORECASE,
 )
+_NAME_TAKEN = re.compile(rb"container name .* is already in use", re.IGNORECASE)
 _NO_IMAGE = re.compile(rb"no such image|image not known|unable to find image", re.IGNORECASE)
 
 
@@ -80,6 +82,7 @@ class Engine:
 
         Raises:
             NoSuchImage: it has to be pulled first.
+            NameTaken: it has been made already.
             EngineRefused: with what docker says.
         """
         try:
@@ -101,6 +104,8 @@ class Engine:
             raise EngineAway(first_line(made.stderr))
         if _NO_IMAGE.search(made.stderr):
             raise NoSuchImage(first_line(made.stderr))
+        if _NAME_TAKEN.search(made.stderr):
+            raise NameTaken(first_line(made.stderr))
         raise EngineRefused(first_line(made.stderr) or f"docker create ended with exit code {made.returncode}")
 
     def start(self, name: str) -> None:

@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 from scitq.node import orders
 from scitq.node.containers import words
-from scitq.node.containers.answers import EngineAway, EngineRefused, NoSuchContainer, NoSuchImage, Seen
+from scitq.node.containers.answers import (
+    EngineAway,
+    EngineRefused,
+    NameTaken,
+    NoSuchContainer,
+    NoSuchImage,
+    Seen,
+)
 from scitq.node.containers.engine import Engine, started_at
 from scitq.node.containers.logs import Log, demultiplexed
 from scitq.node.containers.presence import Presence
@@ -221,8 +228,11 @@ class Minder:
             return self._begun
 
     def _create(self, engine: Engine, order: orders.ContainerOrder) -> None:
-        engine.remove(self._called)  # what a broken connection left of an earlier try
-        self._create_by_docker(engine, order)
+        try:
+            self._create_by_docker(engine, order)
+        except NameTaken:  # by what a broken connection left of an earlier try
+            engine.remove(self._called)
+            self._create_by_docker(engine, order)
         if order.options:
             seen = engine.look(self._called)
             if seen.removes_itself or not words.taken(order, self._shop.owner, seen.labels):

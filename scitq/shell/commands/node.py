@@ -26,6 +26,7 @@ def node(given: Namespace) -> int:
         "batch": given.batch,
         "grace": given.grace,
         "path": given.path,
+        "data": given.data,
     }
     return run(
         Settings(
@@ -47,6 +48,7 @@ NODE = Command(
         Option(("-b", "--batch"), "run the tasks of this batch (as before, or Default; *: of all)", values.BATCH),
         Option(("--scratch",), "the folder where its tasks work", values.FOLDER),
         Option(("--path",), "where tasks find programs (the standard PATH of the system)", values.TEXT),
+        Option(("--data",), "the folder that tasks see as /data (/data if there is one)", values.FOLDER),
         Option(("--grace",), "start nothing more after so long without the broker (300)", values.SECONDS),
         Option(("-s", "--server"), "the server: the name of an access file, or an address", values.SERVER),
         Option(("--access",), "the access file to use", values.FILE),

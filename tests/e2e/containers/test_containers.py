@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from scitq.node.containers.clearing import clear
+from scitq.node.containers.presence import Presence
+from scitq.node.crew import Crew
 from tests.e2e.containers.kit import output, run, task
 from tests.e2e.home import SLOTS, Home, until
+from tests.integration.mesh import broker
+from tests.integration.worker import worker
 from tests.servers.dockerd import Dockerd
 
 
@@ -179,3 +184,34 @@ def test_what_was_used_is_measured(house: Home) -> None:
 
     assert end.cpu_seconds > 0.5
     assert end.peak_memory > 100_000
+
+
+def test_what_workers_share_is_data(docker: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nfs = tmp_path / "nfs"
+    nfs.mkdir()
+    (nfs / "in.txt").write_text("shared\n")
+    monkeypatch.setenv("DOCKER_HOST", docker.host)
+    script = "cat /input/in.txt /data/in.txt; echo more > /data/new; echo result > /output/r"
+    spec = task("sh", "-c", script, inputs=("file:///data/in.txt",), output="file:///data/results/")
+    with (
+        broker(tmp_path) as process,
+        worker(process.address, tmp_path / "scratch", data=str(nfs)),
+        process.client() as client,
+    ):
+        (number,) = client.submit_many([spec])
+        (end,) = client.wait([number], timeout=50)
+        assert (end.status, output(client, number)) == ("succeeded", ("shared\nshared\n", ""))
+    assert (nfs / "new").read_text() == "more\n"
+    assert (nfs / "results" / "r").read_text() == "result\n"
+
+
+def test_what_another_user_wrote_is_removed_by_a_container(
+    docker: Dockerd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker.host)
+    (tmp_path / "tasks/1.1/output/deep").mkdir(parents=True)
+    (tmp_path / "tasks/1.1/output/deep/file").write_text("x")
+    (tmp_path / "tasks/2.1").mkdir()
+    clear(Presence(Crew()), {"scitq.mesh": "m"}, f"{tmp_path}/tasks/1.1")
+    assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["2.1"]
+    assert docker.containers() == []
