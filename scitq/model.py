@@ -220,6 +220,19 @@ class Worker(Struct, frozen=True, kw_only=True):
     engine: str = ""  # its container engine and the version of that, "" for none
 
 
+class Resource(Struct, frozen=True, kw_only=True):
+    """A resource on a worker: an address with its actions, fetched once for all tasks."""
+
+    uri: str
+    status: Literal["here", "coming"]
+    size: Count  # bytes on disk
+    files: Count = 0
+    in_use: Count = 0  # attempts that use it, or wait for it
+    version: str = ""  # etag, size or date of its source
+    fetched_at: Moment | None = None
+    used_at: Moment | None = None
+
+
 class Batch(Struct, frozen=True, kw_only=True):
     """A batch and how many of its tasks are where."""
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scitq.fetch.jobs import Incomplete, Outcome, Report
     from scitq.fetch.listing import Usage, du, exists, info, list, nrlist  # noqa: A004 - the name that users know
     from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, Stopped, TimedOut
-    from scitq.fetch.transfer import Fetched, Stored, get, put
+    from scitq.fetch.transfer import Fetched, Seen, Stored, get, look, put
     from scitq.fetch.uri import Uri, UriError, absolute, check, parse
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Outcome",
     "Refused",
     "Report",
+    "Seen",
     "Stopped",
     "Stored",
     "TimedOut",
@@ -38,6 +39,7 @@ __all__ = [
     "get",
     "info",
     "list",
+    "look",
     "nrlist",
     "parse",
     "put",
@@ -47,7 +49,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("Uri", "UriError", "absolute", "check", "parse"), "uri"),
     **dict.fromkeys(("Entry", "FetchError", "NotThere", "Refused", "Stopped", "TimedOut"), "storage"),
-    **dict.fromkeys(("Fetched", "Stored", "get", "put"), "transfer"),
+    **dict.fromkeys(("Fetched", "Seen", "Stored", "get", "look", "put"), "transfer"),
     **dict.fromkeys(("copy", "sync"), "copying"),
     "delete": "deleting",
     **dict.fromkeys(("Incomplete", "Outcome", "Report"), "jobs"),

@@ -36,6 +36,24 @@ class _Changed(FetchError):
     """The source is another one than was listed: all has to begin anew."""
 
 
+class Seen(NamedTuple):
+    """What stands at an address now."""
+
+    source: Place
+    entries: list[Entry]
+
+    @property
+    def bytes(self) -> int:
+        """Its size, before any action; -1 when the source does not tell all of it."""
+        sizes = [entry.size for entry in self.entries]
+        return -1 if min(sizes, default=0) < 0 else sum(sizes)
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the content may have."""
+        return _version(self.source, self.entries)
+
+
 class Fetched(NamedTuple):
     """What `get` brought."""
 
@@ -51,6 +69,15 @@ class Stored(NamedTuple):
     bytes: int
 
 
+def look(text: str, *, stop: threading.Event | None = None, limit_s: float | None = None) -> Seen:
+    """What `get` would fetch now. Raises FetchError as `get` does."""
+    with naming(text):
+        watch = Watch(stop)
+        watch.limit(limit_s)
+        source = place(text, "input")
+        return Seen(source, patiently(lambda: _listed(source, watch), watch, settings().tries))
+
+
 def get(
     text: str,
     folder: str | os.PathLike[str],
@@ -58,13 +85,14 @@ def get(
     stop: threading.Event | None = None,
     limit_s: float | None = None,
     unpack_limit: int | None = None,
+    seen: Seen | None = None,
 ) -> Fetched:
     """Fetch an address into a folder, its actions included; nothing is seen there before all is complete.
 
     A name that the folder already holds is refused. What an earlier try that was killed, or may be tried again, had
     brought of the same version is not brought again. `limit_s`: seconds, by default 600 per GiB and at least
     600, a day where a size is not known; `unpack_limit`: bytes that actions may write, by default 200 times the
-    download and at least 1 GiB.
+    download and at least 1 GiB. `seen`: what `look` gave for this address, which then is not listed again.
     Raises FetchError (Stopped when `stop` was set, TimedOut), one line that names the address.
     """
     known = settings()
@@ -76,6 +104,7 @@ def get(
             watch,
             limit_s=limit_s,
             unpack_limit=known.unpack_limit if unpack_limit is None else unpack_limit,
+            entries=None if seen is None else seen.entries,
         )
 
 
@@ -88,12 +117,14 @@ def bring(
     unpack_limit: int | None = None,
     parallel: int | None = None,
     tries: int | None = None,
+    entries: list[Entry] | None = None,
 ) -> Fetched:
     """What `get` does, with errors that do not name the address; `parallel` and `tries` as the settings say."""
     known = settings()
     parallel, tries = parallel or known.parallel, tries or known.tries
     watch.limit(limit_s)
-    entries = patiently(lambda: _listed(source, watch), watch, tries)
+    if entries is None:
+        entries = patiently(lambda: _listed(source, watch), watch, tries)
     size = sum(max(0, entry.size) for entry in entries)
     if limit_s is None:
         told = all(entry.size >= 0 for entry in entries)

@@ -21,11 +21,12 @@ from scitq.node.containers.engine import Login
 from scitq.node.containers.images import Images
 from scitq.node.containers.presence import Presence
 from scitq.node.crew import Crew
+from scitq.node.disk import Disk
 from scitq.node.environment import Environment
 from scitq.node.jobs import Jobs
 from scitq.node.link import HANDSHAKE_FAILED, Link
 from scitq.node.probe import Machine
-from scitq.node.resources import Resources
+from scitq.node.resources.cache import Resources
 from scitq.node.say import say
 from scitq.node.scratch import Scratch
 from scitq.node.settings import Settings
@@ -38,6 +39,7 @@ SILENT_BEATS = 4  # without a word from the broker: the connection is made anew
 PATIENCE = 3.0  # seconds without a handshake until it is said
 SETTLE = 1.0  # seconds that keepers may take to say what has started, before `hello`
 WELCOME = 20.0  # seconds to wait for a welcome after `hello`
+RELIEF = 10.0  # seconds between two looks at how full the disk is
 LEAVE = 15.0  # seconds that a dismissed worker gives what it ends
 GOODBYE_MS = 500
 
@@ -53,10 +55,12 @@ class Agent:
         self._crew = Crew()
         self._presence = Presence(self._crew)
         self._announced = ""  # the container engine that the broker was told of
+        disk = Disk(scratch.folder)
         self._tools = Tools(
             cpus=machine.cpus,
             environment=Environment(settings.path),
-            resources=Resources(scratch.resources),
+            resources=Resources(scratch.resources, disk),
+            disk=disk,
             crew=self._crew,
             presence=self._presence,
             images=Images(self._presence, self._crew),
@@ -79,6 +83,7 @@ class Agent:
         self._leaving = ""  # why, once we were dismissed
         self._leave_at = math.inf
         self._beat_at = 0.0
+        self._relieve_at = 0.0
         self._heard_at = self._away_since = self._round_at = time.monotonic()
         self._jobs = self._take_over()
         self._hear: dict[type[wire.Message], Callable[[Any], None]] = {
@@ -143,11 +148,23 @@ class Agent:
         self._jobs.tidy()
         self._jobs.sampler.tick(now)
         self._presence.tick(now)
+        self._relieve(now)
         if self._stand == "joined" and self._announced != str(self._presence):
             self._break("it has to hear of the container engine", now)
         if not self._jobs.busy:
             self._jobs.pool.flush()
         return readable
+
+    def _relieve(self, now: float) -> None:
+        """Have room made when tasks, or other programs, have filled the disk."""
+        if now >= self._relieve_at:
+            self._relieve_at = now + RELIEF
+            if self._tools.disk.is_low:
+                self._relieve_at = math.inf
+                self._crew.do("clearing", self._tools.disk.relieve, self._relieved)
+
+    def _relieved(self, _: object) -> None:
+        self._relieve_at = time.monotonic() + RELIEF
 
     def _report(self, now: float) -> None:
         if now >= self._jobs.outbox.due(busy=self._jobs.busy):

@@ -16,14 +16,16 @@ from scitq.node.containers.images import Images
 from scitq.node.containers.presence import Presence
 from scitq.node.containers.words import Owner as ContainerOwner
 from scitq.node.crew import Crew
+from scitq.node.disk import Disk
 from scitq.node.environment import Environment, Owner, owner_of
 from scitq.node.folders import Folders
 from scitq.node.job import Job, Saved, Staged, Uploaded
+from scitq.node.leftovers import Leftovers
 from scitq.node.lifecycle import Do, Event
 from scitq.node.outbox import Outbox
 from scitq.node.pools import Pools
-from scitq.node.resources import Resources
-from scitq.node.staging import NotStaged, stage, upload
+from scitq.node.resources.cache import Resources
+from scitq.node.staging import NotStaged, Store, stage, upload
 from scitq.wire import End, Started
 
 SLOW_UPLOAD = 30.0  # seconds after which the broker is asked once more before the end
@@ -36,6 +38,7 @@ class Tools(msgspec.Struct, frozen=True):
     cpus: int
     environment: Environment
     resources: Resources
+    disk: Disk
     crew: Crew
     presence: Presence
     images: Images
@@ -53,7 +56,10 @@ class Carrier:
         self.outbox = Outbox(base / "outbox")
         owner = ContainerOwner(mesh, tools.worker, tools.scratch)
         self.pool = Pools(base, owner, concurrency, tools.presence, tools.crew)
-        self.folders = Folders(str(base / "tasks"), partial(clear, tools.presence, owner.labels()))
+        insist = partial(clear, tools.presence, owner.labels())
+        self.folders = Folders(str(base / "tasks"), insist)
+        self.leftovers = Leftovers(str(base / "tasks"), insist)
+        tools.disk.offer(self.leftovers.spares)
         self._tools = tools
         self._happened = happened
         self._discarded: list[Job] = []
@@ -80,16 +86,35 @@ class Carrier:
         """Do it, or have it begun."""
         self._do[instruction](job)
 
+    def adopt(self, job: Job) -> None:
+        """An earlier agent made its folder and brought what it needs: it uses that still."""
+        self.leftovers.claim(job.name)
+        self._tools.disk.enter(job.name)
+        used = job.staged.versions
+        self._tools.resources.take_up(job.name, {uri: used[uri] for uri in job.spec.resources if uri in used})
+
     def stage(self, job: Job, owner: Owner | None) -> None:
         """Bring what a job in `staging` needs."""
         job.stop = Flag()
+        self.leftovers.claim(job.name)
         self._tell(job, "staging", time.time())
         job.awaits = 1
         if job.spec.container:
             job.awaits += 1
             self._tools.images.bring(job.spec.container, partial(self._imaged, job))
-        work = partial(stage, job.name, job.spec, owner, self.folders, self._tools.resources, job.stop)
+        store = Store(self.folders, self.leftovers, self._tools.resources, self._tools.disk)
+        work = partial(stage, job.name, job.spec, owner, store, job.stop)
         self._tools.crew.do("staging", work, partial(self._staged, job))
+
+    def inspect(self, job: Job, then: Callable[[], None]) -> None:
+        """See whether the command changed a resource, which then serves nobody any more."""
+
+        def seen(changed: object) -> None:
+            if isinstance(changed, list):
+                job.spoiled = tuple(changed)
+            then()
+
+        self._tools.crew.do("checking", partial(self._tools.resources.changed, job.name), seen)
 
     def unmake(self, job: Job) -> None:
         """Undo what was done to the folder of a command that was not started after all."""
@@ -124,6 +149,8 @@ class Carrier:
 
     def _start(self, job: Job) -> None:
         cpus = max(1, self._tools.cpus // self.pool.limit)
+        self.leftovers.claim(job.name)
+        self._tools.disk.enter(job.name)
         try:
             owner = owner_of(job.spec)
             if job.stages:
@@ -170,7 +197,7 @@ class Carrier:
         end = job.ended
         out = err = b""
         if isinstance(end, orders.Ended):
-            result = outcome.ended(end, job.staged, job.uploaded, job.used, halted=bool(job.halted))
+            result = outcome.ended(end, job.staged, job.uploaded, job.used, job.spoiled, halted=bool(job.halted))
             out, err = end.out.inline or b"", end.err.inline or b""
         elif isinstance(end, orders.Lost):
             result = outcome.lost(end, job.staged, job.used)
@@ -186,15 +213,22 @@ class Carrier:
         self.outbox.end(job.name, told)
 
     def _forget(self, job: Job, _: object) -> None:
+        self._vacate(job)
         self.outbox.forget(job.name)
         if job.ended is not None:
             self.pool.acknowledge(job.name)
+
+    def _vacate(self, job: Job) -> None:
+        """It uses nothing here any more; what is left of its folder may go when room is needed."""
+        self._tools.resources.release(job.name)
+        self.leftovers.let_go(job.name)
+        self._tools.disk.leave(job.name)
 
     # What the threads did
 
     def _staged(self, job: Job, result: object) -> None:
         if job.phase != "staging":  # abandoned meanwhile
-            self._tools.crew.do("clearing", partial(self.folders.remove, job.name), lambda _: None)
+            self._tools.crew.do("clearing", partial(self.folders.remove, job.name), lambda _: self._vacate(job))
         elif isinstance(result, Staged):
             job.staged = result
             self._one_more(job)

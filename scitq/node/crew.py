@@ -7,8 +7,16 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Literal
 
-Kind = Literal["staging", "storing", "clearing", "sampling", "pulling", "engine"]
-THREADS: dict[Kind, int] = {"staging": 4, "storing": 4, "clearing": 1, "sampling": 1, "pulling": 3, "engine": 4}
+Kind = Literal["staging", "storing", "checking", "clearing", "sampling", "pulling", "engine"]
+THREADS: dict[Kind, int] = {
+    "staging": 32,  # most of them wait: for what another one brings, for room, for their turn
+    "storing": 4,
+    "checking": 1,
+    "clearing": 1,
+    "sampling": 1,
+    "pulling": 3,
+    "engine": 4,
+}
 
 Then = Callable[[object], None]
 

@@ -13,7 +13,9 @@ from scitq.node.environment import Owner
 
 PARTS = ("input", "output", "tmp", "resource")
 OPEN_MODES = {"input": 0o777, "output": 0o777, "tmp": 0o1777, "resource": 0o755}
-_STAGING = ".staging-"  # no task has seen such a folder
+ARRIVING = "arriving"  # in a folder being staged: inputs that are not all here yet
+STAGING = ".staging-"  # no task has seen such a folder
+GONE = ".gone-"  # being removed
 _SPARE_LIMIT = 64
 
 
@@ -34,7 +36,15 @@ class Folders:
 
     def staging(self, name: str) -> str:
         """Where the folder of this attempt is until its command is about to start: a death leaves it worthless."""
-        return f"{self._tasks}/{_STAGING}{name}"
+        return f"{self._tasks}/{STAGING}{name}"
+
+    def begin(self, name: str) -> str:
+        """An empty folder of an attempt to be staged, but for inputs that an agent before left on their way in it."""
+        path = self.staging(name)
+        for part in PARTS:
+            remove(f"{path}/{part}")
+        make_parts(path)
+        return path
 
     def staged(self, name: str) -> str:
         """Give a filled folder its last name; returns its path."""
@@ -81,11 +91,12 @@ class Folders:
                 self._insist(path)
 
     def sweep(self, held: set[str]) -> None:
-        """Remove what an earlier agent left that holds nothing of value: half-filled and empty folders."""
+        """Remove what an earlier agent left that holds nothing of value, inputs on their way being of some."""
         for entry in list(os.scandir(self._tasks)):
             if entry.name in held or not entry.is_dir(follow_symlinks=False):
                 continue
-            if entry.name.startswith(_STAGING) or self._untouched(entry.path):
+            half = entry.name.startswith(STAGING) and not os.path.isdir(f"{entry.path}/{ARRIVING}")
+            if half or entry.name.startswith(GONE) or self._untouched(entry.path):
                 remove(entry.path)
 
     def _untouched(self, path: str) -> bool:
@@ -137,7 +148,7 @@ def give(path: str, owner: Owner) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a folder and all in it, whatever modes a task left there; what resists stays."""
+    """Remove a folder and all in it, whatever modes a task left there, if it is there; what resists stays."""
 
     def unlock(function: object, resisting: str, problem: object) -> None:
         """A folder that its owner may not write is opened, and what is in it goes in a second try."""

@@ -63,6 +63,7 @@ class Job:
         "problem",
         "ref",
         "spec",
+        "spoiled",
         "staged",
         "started_at",
         "status",
@@ -90,6 +91,7 @@ class Job:
         self.ended: orders.Ended | orders.Lost | None = None
         self.used = Use()
         self.uploaded = Uploaded()
+        self.spoiled: tuple[str, ...] = ()  # resources that were changed while it ran
         self.status = ""  # of its outcome
         self.stop: threading.Event | None = None  # ends its staging or uploading
 

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -54,6 +55,7 @@ class Jobs:
                 say(f"the keepers hold attempt {held.name}, which this program cannot read: {problem}")
                 continue
             self._add(job)
+            self._carrier.adopt(job)
             job.suspended = held.suspended
             if held.state in ("queued", "running"):
                 self._ordered.add(job.name)
@@ -66,7 +68,9 @@ class Jobs:
                 self._note_end(job, held.end)
                 over.append(job)
         for name, saved in self.outbox.load():
-            job = self._jobs.get(name) or self._add(adopted(saved.carried))
+            if name not in self._jobs:
+                self._carrier.adopt(self._add(adopted(saved.carried)))
+            job = self._jobs[name]
             job.phase = "ended"
             job.status = saved.end.outcome.status
             self.outbox.end(name, saved.end)
@@ -287,5 +291,12 @@ class Jobs:
             job.started_at = end.wall_start
 
     def _over(self, job: Job) -> None:
+        """Its command has ended; the slot is free already."""
+        if job.spec.resources and isinstance(job.ended, orders.Ended):
+            self._carrier.inspect(job, partial(self._inspected, job))
+        else:
+            self._inspected(job)
+
+    def _inspected(self, job: Job) -> None:
         waits = job.spec.output and isinstance(job.ended, orders.Ended) and job.ended.problem is None
         self._advance(job, "output_waits" if waits else "done")

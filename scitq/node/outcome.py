@@ -9,8 +9,10 @@ from scitq.node.job import Staged, Uploaded
 from scitq.node.sampler import Use
 
 
-def ended(end: orders.Ended, staged: Staged, uploaded: Uploaded, used: Use, *, halted: bool) -> Outcome:
-    """The outcome of a command that a keeper was ordered to start.
+def ended(
+    end: orders.Ended, staged: Staged, uploaded: Uploaded, used: Use, spoiled: tuple[str, ...] = (), *, halted: bool
+) -> Outcome:
+    """The outcome of a command that a keeper was ordered to start; `spoiled`: resources changed while it used them.
 
     The kernel's own count (its largest process, all that was waited for) or what was seen of the tree: whichever is
     more.
@@ -18,6 +20,9 @@ def ended(end: orders.Ended, staged: Staged, uploaded: Uploaded, used: Use, *, h
     class_, reason = _class(end, halted=halted)
     if uploaded.problem:
         class_, reason = class_ or "upload", "; ".join(filter(None, (reason, uploaded.problem)))
+    for uri in spoiled:
+        changed = f"{uri} was changed while it ran: it is fetched again for the next task"
+        reason = "; ".join(filter(None, (reason, changed)))
     return Outcome(
         status=_status(class_),
         class_=class_,

@@ -3,22 +3,28 @@
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from scitq.fetch import FetchError, Stopped, TimedOut, get, put
+from scitq.fetch import Fetched, FetchError, Seen, Stopped, TimedOut, look, put
+from scitq.fetch.parallel import each
+from scitq.fetch.storage import Watch
 from scitq.model import Class, Spec
 from scitq.node import folders
+from scitq.node.arrivals import Arrivals
+from scitq.node.disk import Disk
 from scitq.node.environment import Owner
-from scitq.node.folders import Folders
+from scitq.node.folders import ARRIVING, Folders
 from scitq.node.job import Staged, Uploaded
-from scitq.node.resources import Resources
+from scitq.node.leftovers import Leftovers
+from scitq.node.resources.cache import Brought, Resources
 
+PARALLEL = 4  # addresses of one task at once
 STAGING_PAUSES = (1.0, 4.0, 15.0)  # seconds between the tries of one address
 UPLOAD_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 
-Brought = TypeVar("Brought")
+R = TypeVar("R")
 
 
 class NotStaged(Exception):
@@ -31,61 +37,157 @@ class NotStaged(Exception):
         self.staged = staged
 
 
-def stage(
-    name: str,
-    spec: Spec,
-    owner: Owner | None,
-    into: Folders,
-    resources: Resources,
-    stop: threading.Event,
-) -> Staged:
+class Store(NamedTuple):
+    """Where a worker puts what its tasks need."""
+
+    folders: Folders
+    leftovers: Leftovers
+    resources: Resources
+    disk: Disk
+
+
+def stage(name: str, spec: Spec, owner: Owner | None, store: Store, stop: threading.Event) -> Staged:
     """Make the folder of a task with all it needs, under its name of staging; under its last one on failure.
 
     Raises NotStaged.
     """
-    begin = time.monotonic()
-    brought = 0
-    versions: dict[str, str] = {}
-    path = into.staging(name)
-
-    def staged() -> Staged:
-        return Staged(time.monotonic() - begin, brought, versions)
-
+    staging = _Staging(name, spec, store, stop)
+    path = store.folders.staging(name)
     try:
-        folders.remove(path)
-        folders.make_parts(path)
-        for uri in spec.inputs:
-            fetched = _patient(partial(get, uri, f"{path}/input", stop=stop), spec, begin, stop)
-            brought += fetched.bytes
-            versions[uri] = fetched.version
-        for uri in spec.resources:
-            link = partial(resources.link, uri, f"{path}/resource", stop)
-            count, versions[uri] = _patient(link, spec, begin, stop)
-            brought += count
+        staging.bring()
         if owner is not None:
             folders.give(path, owner)
+        store.disk.enter(name)
     except (FetchError, OSError) as error:
         if os.path.isdir(path):
-            os.rename(path, into.path(name))
+            os.rename(path, store.folders.path(name))
         if isinstance(error, OSError):
-            raise NotStaged("download", f"{error.filename or path}: {error.strerror}", staged()) from None
+            raise NotStaged("download", f"{error.filename or path}: {error.strerror}", staging.staged) from None
         class_: Class = "timeout" if isinstance(error, TimedOut) else "download"
-        raise NotStaged(class_, error.reason, staged()) from None
-    return staged()
+        raise NotStaged(class_, error.reason, staging.staged) from None
+    return staging.staged
 
 
-def _patient(attempt: Callable[..., Brought], spec: Spec, begin: float, stop: threading.Event) -> Brought:
-    """Try one address until it works, cannot work, or time is over; `attempt` takes `limit_s`, seconds."""
-    for pause in (*STAGING_PAUSES, None):
-        left = None if spec.download_timeout is None else begin + spec.download_timeout - time.monotonic()
-        if left is not None and left <= 0:
-            raise TimedOut(f"its inputs were not here within {spec.download_timeout:g} s", retry=False)
+class _Group(threading.Event):
+    """A stop for all that is brought for one task: what one of them meets ends the others."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def is_set(self) -> bool:
+        """Whether they have to end."""
+        return super().is_set() or self._stop.is_set()
+
+
+class _Staging:
+    """One task's: first resources, for which no room of its own is held meanwhile, then inputs."""
+
+    def __init__(self, name: str, spec: Spec, store: Store, stop: threading.Event) -> None:
+        self._name = name
+        self._spec = spec
+        self._store = store
+        self._stop = stop
+        self._group = _Group(stop)
+        self._begin = time.monotonic()
+        self._bytes = 0
+        self._versions: dict[str, str] = {}
+
+    @property
+    def staged(self) -> Staged:
+        """What was brought so far."""
+        return Staged(time.monotonic() - self._begin, self._bytes, dict(self._versions))
+
+    def bring(self) -> None:
+        """Make and fill the folder; raises FetchError, OSError."""
+        inputs, resources = tuple(dict.fromkeys(self._spec.inputs)), tuple(dict.fromkeys(self._spec.resources))
+        path = self._store.folders.begin(self._name)
+        self._store.leftovers.hand_over(self._name, path)
+        arrivals = Arrivals(f"{path}/{ARRIVING}")
+        self._each(resources, self._resource)
+        seen = dict(zip(inputs, self._each(inputs, self._look), strict=True))
+        _refuse_taken(seen)
+        self._reserve(arrivals, seen)
         try:
-            return attempt(limit_s=left)
-        except FetchError as error:
-            if pause is None or not error.retry or isinstance(error, TimedOut) or stop.wait(pause):
-                raise
-    raise AssertionError
+            self._each(inputs, lambda uri: self._input(arrivals, uri, seen[uri]))
+        finally:
+            self._store.disk.came(self._name)
+        for uri in inputs:
+            arrivals.land(uri, f"{path}/input")
+        for uri in resources:
+            self._store.resources.link(self._name, uri, f"{path}/resource")
+        folders.remove(arrivals.folder)
+
+    def _reserve(self, arrivals: Arrivals, seen: dict[str, Seen]) -> None:
+        size = sum(max(0, one.bytes) for one in seen.values())
+        until = self._begin + (self._spec.download_timeout or float("inf"))
+        if seen:
+            self._store.disk.reserve(self._name, arrivals.folder, size, self._group, until)
+
+    def _look(self, uri: str) -> Seen:
+        return self._patiently(partial(look, uri, stop=self._group))
+
+    def _resource(self, uri: str) -> Brought:
+        brought = self._patiently(partial(self._store.resources.bring, uri, self._name, self._group))
+        self._note(uri, brought.bytes, brought.version)
+        return brought
+
+    def _input(self, arrivals: Arrivals, uri: str, seen: Seen) -> Fetched:
+        tries = iter((seen,))  # what failed once is looked at anew: it may have changed
+        fetched = self._patiently(lambda limit_s: arrivals.bring(uri, next(tries, None), self._group, limit_s))
+        self._note(uri, fetched.bytes, fetched.version)
+        return fetched
+
+    def _note(self, uri: str, count: int, version: str) -> None:
+        with _noting:
+            self._bytes += count
+            self._versions[uri] = version
+
+    def _each(self, uris: Sequence[str], work: Callable[[str], R]) -> list[R]:
+        """The results, in order; the first failure ends it."""
+        if len(uris) < 2:
+            return [work(uri) for uri in uris]
+        done: dict[str, R] = {}
+        try:
+            for uri, result in each(uris, work, PARALLEL, Watch(self._group)):
+                if isinstance(result, FetchError):
+                    raise result
+                done[uri] = result
+        except BaseException:
+            self._group.set()
+            raise
+        return [done[uri] for uri in uris]
+
+    def _patiently(self, attempt: Callable[..., R]) -> R:
+        """Try one address until it works, cannot work, or time is over; `attempt` takes `limit_s`, seconds."""
+        limit = self._spec.download_timeout
+        for pause in (*STAGING_PAUSES, None):
+            left = None if limit is None else self._begin + limit - time.monotonic()
+            if left is not None and left <= 0:
+                raise TimedOut(f"its inputs were not here within {limit:g} s", retry=False)
+            if self._group.is_set():
+                raise Stopped("stopped", retry=False)
+            try:
+                return attempt(limit_s=left)
+            except FetchError as error:
+                if pause is None or not error.retry or isinstance(error, TimedOut) or self._stop.wait(pause):
+                    raise
+        raise AssertionError
+
+
+_noting = threading.Lock()
+
+
+def _refuse_taken(seen: dict[str, Seen]) -> None:
+    """Raises FetchError when two inputs are known to have files of one name, before any of them is fetched."""
+    taken: dict[str, str] = {}
+    for uri, one in seen.items():
+        if one.source.uri.actions:
+            continue
+        for entry in one.entries:
+            if entry.name in taken:
+                raise FetchError(f"{uri}: {entry.name} is already there, from another input", retry=False)
+            taken[entry.name] = uri
 
 
 def upload(folder: str, address: str, stop: threading.Event) -> Uploaded:

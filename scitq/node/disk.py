@@ -1,0 +1,188 @@
+"""The disk of the scratch folder: room is reserved before a download, and made by removing what nobody needs now.
+
+Whoever asks first is served first. A reservation is granted when the file system has the room, beside what other
+downloads that are on their way still need; else what has not been used for the longest is removed; else it waits
+for tasks that hold room to end, and when there are none that could, it is refused.
+"""
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from scitq.fetch import FetchError, Stopped, TimedOut
+
+TRANSFERS = 8  # reservations on their way at once: each may be a task's inputs, several in parallel
+MARGIN = 256 << 20  # bytes always left, or a hundredth of a smaller disk: records and output need some
+LOW = 0.05  # of the disk: with less than this free, what nobody needs is removed unasked
+LOOK_S = 1.0  # between two looks at what nobody tells of: other programs fill and empty disks too
+
+
+class NoRoom(FetchError):
+    """What was asked for will not fit, however long it waits."""
+
+
+class Spare(NamedTuple):
+    """Something that may be removed; `remove` tells the bytes it gave back, 0 when it is needed after all."""
+
+    used_at: float  # wall time
+    remove: Callable[[], int]
+
+
+class _Coming(NamedTuple):
+    path: str
+    size: int
+
+    @property
+    def missing(self) -> int:
+        """How much of the reserved room is not taken yet."""
+        return max(0, self.size - occupied(self.path))
+
+
+class Disk:
+    """The room of one scratch folder; its methods may be called by several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sources: list[Callable[[], Iterable[Spare]]] = []
+        self._changed = threading.Condition()
+        self._queue: list[object] = []  # who waits, the first first
+        self._coming: dict[str, _Coming] = {}
+        self._tenants: set[str] = set()
+
+    def offer(self, spares: Callable[[], Iterable[Spare]]) -> None:
+        """Let what this tells of be removed when room is needed."""
+        self._sources.append(spares)
+
+    def enter(self, name: str) -> None:
+        """An attempt has all it needs: the room that it holds comes back when it leaves."""
+        with self._changed:
+            self._tenants.add(name)
+
+    def leave(self, name: str) -> None:
+        """What an attempt held is gone, or may be removed."""
+        with self._changed:
+            self._tenants.discard(name)
+            self._changed.notify_all()
+
+    def reserve(self, owner: str, path: str, size: int, stop: threading.Event, until: float = float("inf")) -> None:
+        """Wait for room for `size` more bytes below `path`, until `came`; `until`: by monotonic clock.
+
+        Raises NoRoom, one line with the sizes, Stopped, TimedOut.
+        """
+        turn = object()
+        with self._changed:
+            self._queue.append(turn)
+        try:
+            most: int | None = None
+            while not self._granted(turn, owner, path, size):
+                if stop.is_set():
+                    raise Stopped("stopped", retry=False)
+                if time.monotonic() > until:
+                    raise TimedOut("there was no room on the worker's disk in time", retry=False)
+                if self._is_next(turn):
+                    if most is None:
+                        most = self._left() + occupied(str(self._folder))
+                    alone = self._is_alone
+                    made = self._make(size - self._free())
+                    if size > most or (alone and not made and not self._granted(turn, owner, path, size)):
+                        raise NoRoom(self._why(size), retry=False)
+                    if made or alone:
+                        continue
+                with self._changed:
+                    self._changed.wait(LOOK_S)
+        finally:
+            with self._changed:
+                self._queue.remove(turn)
+                self._changed.notify_all()
+
+    def came(self, owner: str) -> None:
+        """Nothing more comes for this reservation."""
+        with self._changed:
+            self._coming.pop(owner, None)
+            self._changed.notify_all()
+
+    @property
+    def is_low(self) -> bool:
+        """Whether so little is free that what nobody needs should go."""
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail < LOW * disk.f_blocks
+
+    def relieve(self) -> None:
+        """Remove what nobody needs, until the disk is not low any more."""
+        disk = os.statvfs(self._folder)
+        self._make(int(LOW * disk.f_blocks - disk.f_bavail) * disk.f_frsize)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether nobody holds room that could come back."""
+        with self._changed:
+            return not self._tenants and not self._coming
+
+    def _is_next(self, turn: object) -> bool:
+        with self._changed:
+            return self._queue[0] is turn and len(self._coming) < TRANSFERS
+
+    def _granted(self, turn: object, owner: str, path: str, size: int) -> bool:
+        with self._changed:
+            if owner not in self._coming:
+                if not self._is_next(turn) or (size and self._free() < size):
+                    return False
+                self._coming[owner] = _Coming(path, size + occupied(path))
+            return True
+
+    def _free(self) -> int:
+        """What may still be given away: all that is left, but what is on its way."""
+        with self._changed:
+            return self._left() - sum(one.missing for one in self._coming.values())
+
+    def _left(self) -> int:
+        """What the file system has left, but the margin."""
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail * disk.f_frsize - min(MARGIN, disk.f_blocks * disk.f_frsize // 100)
+
+    def _make(self, wanted: int) -> bool:
+        """Remove what was not used for the longest until so many bytes came back; whether something did."""
+        made = 0
+        for spare in sorted((one for source in self._sources for one in source()), key=lambda one: one.used_at):
+            if made >= wanted:
+                break
+            made += spare.remove()
+        return made > 0
+
+    def _why(self, size: int) -> str:
+        disk = os.statvfs(self._folder)
+        total, free = disk.f_blocks * disk.f_frsize, max(0, self._free())
+        return (
+            f"no room: it needs {in_words(size)}, and of the {in_words(total)} of the worker's disk ({self._folder})"
+            f" {in_words(free)} are free and no more can be made"
+        )
+
+
+def occupied(path: str) -> int:
+    """Bytes of the disk that a folder takes, what has several names counted once."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for here, folders, files in os.walk(path):
+        for name in folders + files:
+            try:
+                status = os.lstat(f"{here}/{name}")
+            except OSError:  # gone meanwhile
+                continue
+            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                if (identity := (status.st_dev, status.st_ino)) in seen:
+                    continue
+                seen.add(identity)
+            total += status.st_blocks * 512
+    return total
+
+
+def in_words(count: int) -> str:
+    """A number of bytes for a reader."""
+    value, unit = float(count), 0
+    while value >= 1024 and unit < 4:
+        value, unit = value / 1024, unit + 1
+    return f"{count} bytes" if not unit else f"{value:.1f} {'KMGT'[unit - 1]}iB"

@@ -1,0 +1,1 @@
+"""Resources: fetched once for all tasks of a worker, shared by hard links, kept while there is room."""

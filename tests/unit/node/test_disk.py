@@ -1,0 +1,159 @@
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scitq.fetch import Stopped, TimedOut
+from scitq.node.disk import Disk, NoRoom, Spare, occupied
+from tests.e2e.disks import small_disk
+from tests.integration.mesh import until
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path, "10m") as disk:
+        yield disk
+
+
+@pytest.fixture
+def stop() -> threading.Event:
+    return threading.Event()
+
+
+def fill(path: Path, size: int) -> Path:
+    path.write_bytes(b"x" * size)
+    return path
+
+
+def spare(path: Path, at: float) -> Spare:
+    def remove() -> int:
+        size = occupied(str(path.parent)) if path.exists() else 0
+        path.unlink(missing_ok=True)
+        return size
+
+    return Spare(at, remove)
+
+
+def test_all_downloads_together_are_held_to_the_room(scratch: Path, stop: threading.Event) -> None:
+    disk = Disk(scratch)
+    disk.reserve("a", f"{scratch}/a", 6 * MIB, stop)
+
+    with pytest.raises(TimedOut):
+        disk.reserve("b", f"{scratch}/b", 6 * MIB, stop, until=0.0)
+    disk.came("a")
+
+    disk.reserve("b", f"{scratch}/b", 6 * MIB, stop)
+
+
+def test_what_has_come_is_not_counted_twice(scratch: Path, stop: threading.Event) -> None:
+    disk = Disk(scratch)
+    (scratch / "a").mkdir()
+    disk.reserve("a", f"{scratch}/a", 5 * MIB, stop)
+    fill(scratch / "a/file", 5 * MIB)
+
+    disk.reserve("b", f"{scratch}/b", 4 * MIB, stop)
+
+
+def test_what_can_never_fit_is_refused_at_once_with_the_sizes(scratch: Path, stop: threading.Event) -> None:
+    disk = Disk(scratch)
+    disk.enter("1.1")
+
+    with pytest.raises(NoRoom, match=r"it needs 20\.0 MiB, and of the 10\.0 MiB .* 9\.9 MiB are free"):
+        disk.reserve("a", f"{scratch}/a", 20 * MIB, stop)
+
+
+def test_it_waits_for_a_task_that_holds_room_and_is_refused_when_there_is_none(
+    scratch: Path, stop: threading.Event
+) -> None:
+    disk = Disk(scratch)
+    held = fill(scratch / "held", 6 * MIB)
+    disk.enter("1.1")
+    granted = threading.Event()
+
+    def wait() -> None:
+        disk.reserve("a", f"{scratch}/a", 6 * MIB, stop)
+        granted.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert not granted.wait(0.1)
+    held.unlink()
+    disk.leave("1.1")
+
+    assert granted.wait(30)
+    waiting.join()
+    disk.came("a")
+    fill(scratch / "others", 6 * MIB)
+    with pytest.raises(NoRoom):
+        disk.reserve("b", f"{scratch}/b", 6 * MIB, stop)
+
+
+def test_the_longest_unused_goes_first_and_no_more_than_is_needed(scratch: Path, stop: threading.Event) -> None:
+    disk = Disk(scratch)
+    for name in ("old", "older", "new"):
+        (scratch / name).mkdir()
+        fill(scratch / name / "x", 2 * MIB)
+    disk.offer(lambda: [spare(scratch / "old/x", 2), spare(scratch / "new/x", 3)])
+    disk.offer(lambda: [spare(scratch / "older/x", 1)])
+
+    disk.reserve("a", f"{scratch}/a", 6 * MIB, stop)
+
+    assert [name for name in ("older", "old", "new") if (scratch / name / "x").exists()] == ["new"]
+
+
+def test_who_came_first_is_served_first(scratch: Path, stop: threading.Event) -> None:
+    disk = Disk(scratch)
+    disk.reserve("a", f"{scratch}/a", 6 * MIB, stop)
+    order: list[str] = []
+
+    def wait(name: str, size: int) -> None:
+        disk.reserve(name, f"{scratch}/{name}", size, stop)
+        order.append(name)
+
+    threads = []
+    for name, size in (("large", 8 * MIB), ("small", MIB)):
+        threads.append(threading.Thread(target=wait, args=(name, size)))
+        threads[-1].start()
+        until(lambda: len(disk._queue) == len(threads), "it waits")
+    disk.came("a")
+    for thread in threads:
+        thread.join(30)
+
+    assert order == ["large", "small"]
+
+
+def test_a_stop_ends_the_wait(scratch: Path, stop: threading.Event) -> None:
+    disk = Disk(scratch)
+    disk.reserve("a", f"{scratch}/a", 9 * MIB, stop)
+    stop.set()
+
+    with pytest.raises(Stopped):
+        disk.reserve("b", f"{scratch}/b", 9 * MIB, stop)
+
+
+def test_a_disk_that_others_filled_is_relieved(scratch: Path) -> None:
+    disk = Disk(scratch)
+    (scratch / "spare").mkdir()
+    fill(scratch / "spare/x", 2 * MIB)
+    fill(scratch / "others", 7 * MIB + MIB // 2 + MIB // 4)
+    disk.offer(lambda: [spare(scratch / "spare/x", 1)])
+    assert disk.is_low
+
+    disk.relieve()
+
+    assert not disk.is_low
+
+
+def test_what_has_several_names_takes_its_room_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    fill(tmp_path / "a/x", 100_000)
+    before = occupied(str(tmp_path))
+    (tmp_path / "b").mkdir()
+    os.link(tmp_path / "a/x", tmp_path / "b/y")
+
+    assert before >= 100_000
+    assert occupied(str(tmp_path)) < before + 50_000
