@@ -18,7 +18,7 @@ from scitq.fetch.retries import patiently
 from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, TimedOut, Watch
 from scitq.fetch.streams import Ahead
 from scitq.fetch.transfer import bring
-from scitq.fetch.uri import one_line
+from scitq.fetch.uri import shown
 
 _AHEAD = 10_000  # entries that are listed, and steps that are planned, before they are needed
 
@@ -119,7 +119,7 @@ class Copying(Job):
             outcome = outcome_of(step.entry.name, result)
             alike.add(outcome.reason if isinstance(result, NotThere | Refused) else "")
             if self.failed + 1 >= _ENOUGH and not (self.copied or self.same) and len(alike) == 1 and "" not in alike:
-                where = one_line(str(self._target.uri))
+                where = shown(str(self._target.uri))
                 raise FetchError(f"{where}: {outcome.reason} (so ended the first {_ENOUGH} files)", retry=False)
             yield outcome
 

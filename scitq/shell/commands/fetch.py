@@ -39,8 +39,8 @@ def info(given: Namespace) -> int:
     if given.json:
         print_json([fields])
         return 0
-    shown = fields | {"size": size(entry.size) if entry.size >= 0 else "", "modified": moment(entry.modified)}
-    for name, value in shown.items():
+    told = fields | {"size": size(entry.size) if entry.size >= 0 else "", "modified": moment(entry.modified)}
+    for name, value in told.items():
         if value:
             print(one_line(f"{name + ':':10}{value}"))
     return 0

@@ -25,6 +25,7 @@ class Storage(NamedTuple):
     refused: Mapping[str, str] | None = None  # with which it is denied
     odd_names: tuple[str, ...] = ()  # names that this one can hold, beside those that all can
     has_folders: bool = False  # whether an empty folder is anything
+    port: int | None = None  # of its server, when all goes through that
     many: int = 5_000  # files; fewer where the server is too slow for that, yet more than a page of a listing
 
 
@@ -43,7 +44,7 @@ def s3(folder: Path) -> Iterator[Storage]:
     with rclone_s3(folder / "root") as endpoint:
         account = f'[s3]\nendpoint = "{endpoint}"\naccess_key = "{KEYS[0]}"\nsecret_key = '
         right, wrong = (_config(folder, f'{account}"{secret}"\n') for secret in (KEYS[1], "WRONGKEY"))
-        yield Storage("s3://bucket/place", right, wrong)
+        yield Storage("s3://bucket/place", right, wrong, port=int(endpoint.rpartition(":")[2]))
 
 
 @contextmanager
@@ -71,7 +72,8 @@ def azure(folder: Path) -> Iterator[Storage]:
             client.create_container("container").close()
         account = '[azure]\nconnection_string = "{}"\n'
         right, wrong = (_config(folder, account.format(connection.replace(key, one))) for one in (key, other))
-        yield Storage("azure://container/place", right, wrong, many=1_200)
+        port = int(connection.rpartition(":")[2].partition("/")[0])
+        yield Storage("azure://container/place", right, wrong, port=port, many=1_200)
 
 
 def _config(folder: Path, content: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from scitq import fetch
 from scitq.fetch import FetchError, NotThere, Refused, copy, delete, du, exists, get, info, nrlist, put, sync
 from scitq.fetch.settings import settings
 from tests.integration.fetch.storages import STORAGES, Storage
+from tests.servers.cutting import cutting
 from tests.sources import ROOT
 
 DEADLINE = 30.0
@@ -300,6 +301,33 @@ def test_a_copy_that_was_killed_goes_on_and_leaves_nothing_else(
     assert {name: hashlib.md5(content).digest() for name, content in read(back).items()} == {
         name: hashlib.md5(content).digest() for name, content in files.items()
     }
+
+
+@pytest.mark.parametrize("direction", ["down", "up"])
+def test_what_is_cut_in_the_middle_goes_on(
+    storage: Storage, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str
+) -> None:
+    if storage.port is None:
+        pytest.skip("there is no one way to be cut")
+    write(here, {"large": os.urandom(12 << 20), "small": b"1"})
+    if direction == "down":
+        put(here, storage.address)
+    (variable, config) = next(iter(storage.environment.items()))
+    with cutting(storage.port) as way:
+        through = tmp_path / "through.toml"
+        through.write_text(Path(config).read_text().replace(f":{storage.port}", f":{way.port}"))
+        through.chmod(0o600)
+        monkeypatch.setenv(variable, str(through))
+        settings.cache_clear()
+        way.after, way.cuts = 1 << 20, 2
+        report = sync(storage.address, tmp_path / "back") if direction == "down" else sync(here, storage.address)
+        assert report.copied == 2
+        assert way.cuts <= 0
+    monkeypatch.setenv(variable, config)
+    settings.cache_clear()
+    if direction == "up":
+        get(f"{storage.address}/", tmp_path / "back")
+    assert read(tmp_path / "back") == read(here)
 
 
 def _begun(back: Path | None, storage: Storage) -> bool:
