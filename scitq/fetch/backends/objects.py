@@ -11,6 +11,7 @@ from typing import BinaryIO, Self
 from scitq.fetch.backends.bodies import Body, Chunk, Slice
 from scitq.fetch.backends.parts import growing, in_parts, part_size
 from scitq.fetch.backends.service import Found, Page, Service
+from scitq.fetch.nameless import place
 from scitq.fetch.partial import Partial
 from scitq.fetch.settings import Settings
 from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, Watch
@@ -178,23 +179,38 @@ class Objects:
         self, top: str, key: str, content: tuple[str, int, Iterator[bytes]], entry: Entry, target: str, watch: Watch
     ) -> int:
         etag, size, blocks = content
-        with Partial(target, entry.version, entry.size) as partial:
-            if entry.version != _version(etag) or entry.size != size:
-                raise FetchError("is another one than was listed", retry=True)
-            digest = hashlib.md5(usedforsecurity=False)
+        if entry.version != _version(etag) or entry.size != size:
+            raise FetchError("is another one than was listed", retry=True)
+        blocks = self._verified(top, key, blocks, entry, watch)
+        if size <= _MIB:
+            whole = b"".join(blocks)
+            if len(whole) == size and place(whole, target, entry.modified):
+                return size
+            blocks = iter((whole,))
+        with Partial(target, entry.version, size) as partial:
             at = 0
-            for block in blocks:
-                os.pwrite(partial.fd, block, at)
-                partial.wrote(at, at + len(block))
-                at += len(block)
-                watch.moved(len(block))
-                if entry.md5:
-                    digest.update(block)
-            if entry.md5 and digest.hexdigest() != entry.md5 and self._service.head(top, key).md5:
-                partial.discard()
-                raise FetchError("damaged on the way: its MD5 differs", retry=True)
+            try:
+                for block in blocks:
+                    os.pwrite(partial.fd, block, at)
+                    partial.wrote(at, at + len(block))
+                    at += len(block)
+            except FetchError:
+                partial.discard()  # the next time it comes from its beginning
+                raise
             partial.finish(entry.modified)
-            return at
+        return at
+
+    def _verified(self, top: str, key: str, blocks: Iterator[bytes], entry: Entry, watch: Watch) -> Iterator[bytes]:
+        """The same blocks, counted; their end raises when they are not what the storage knows the MD5 of."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for block in blocks:
+            watch.moved(len(block))
+            if entry.md5:
+                digest.update(block)
+            yield block
+        # A listing may call an MD5 what is none: before it is called damage, the object itself is asked.
+        if entry.md5 and digest.hexdigest() != entry.md5 and self._service.head(top, key).md5:
+            raise FetchError("damaged on the way: its MD5 differs", retry=True)
 
     def _upload(self, top: str, key: str) -> "_Upload":
         return _Upload(self._service, top, key, self._settings)
