@@ -22,6 +22,7 @@ from scitq.model import (
     Moment,
     Outcome,
     Registry,
+    Resource,
     Spec,
     Task,
     Worker,
@@ -334,6 +335,20 @@ class WorkerDelete(Message, frozen=True, tag="worker_delete", omit_defaults=True
     force: bool = False
 
 
+class WorkerResources(Message, frozen=True, tag="worker_resources"):
+    """Relayed to the worker, with an `id` of the broker's; so is its answer, back."""
+
+    id: int
+    worker: str
+
+
+class WorkerClean(Message, frozen=True, tag="worker_clean"):
+    """Remove what failed tasks left on the worker; relayed like `worker_resources`."""
+
+    id: int
+    worker: str
+
+
 class AccessCreate(Message, frozen=True, tag="access_create"):
     """Accept the public `key` (40 characters of Z85)."""
 
@@ -505,6 +520,22 @@ class WorkerPage(Message, frozen=True, tag="worker_page"):
     next: str | None
 
 
+class ResourceList(Message, frozen=True, tag="resource_list", omit_defaults=True):
+    """`more` resources are on the worker than are listed."""
+
+    id: int
+    resources: tuple[Resource, ...] = ()
+    more: Count = 0
+
+
+class Cleaned(Message, frozen=True, tag="cleaned"):
+    """So many folders of tasks were removed, which held so many bytes."""
+
+    id: int
+    folders: Count
+    bytes: Count
+
+
 class AccessKeys(Message, frozen=True, tag="access_keys", omit_defaults=True):
     """`server_key` is the broker's public key, for the new access file."""
 
@@ -614,6 +645,8 @@ Request = (
     | Workers
     | WorkerUpdate
     | WorkerDelete
+    | WorkerResources
+    | WorkerClean
     | AccessCreate
     | AccessList
     | AccessRevoke
@@ -623,6 +656,8 @@ Request = (
     | Status
     | Beat
     | Report
+    | ResourceList
+    | Cleaned
     | Bye
 )
 Answer = (
@@ -639,6 +674,8 @@ Answer = (
     | Explained
     | BatchPage
     | WorkerPage
+    | ResourceList
+    | Cleaned
     | AccessKeys
     | RegistriesAre
     | StatusIs
@@ -649,6 +686,8 @@ Answer = (
     | Resume
     | Confirmed
     | Settings
+    | WorkerResources
+    | WorkerClean
     | Logins
     | Ack
     | Dismissed

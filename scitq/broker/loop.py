@@ -47,6 +47,7 @@ from scitq.broker.journal import Journal
 from scitq.broker.logs import LogStore
 from scitq.broker.peers import OwnClock, Peers
 from scitq.broker.registries import Registries
+from scitq.broker.relays import Relays
 from scitq.broker.state import BEAT_SECONDS, State
 from scitq.broker.waits import Waits
 from scitq.broker.writer import Round, Writer
@@ -92,6 +93,7 @@ class Broker:
         self._door = Door(self._context, settings.bind, keys, state.keys, self._peers)
         self._clock = OwnClock(time.monotonic())
         self._waits = Waits()
+        self._relays = Relays()
         self._followers = Followers(state, store, self._takes_more)
         self._entries: list[Entry] = []
         self._held: list[Parcel] = []
@@ -238,6 +240,11 @@ class Broker:
             case wire.AccessList():
                 _only(peer, "admin")
                 self._say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
+            case wire.WorkerResources() | wire.WorkerClean():
+                _only(peer, "admin", "deployer", *(("user",) if isinstance(message, wire.WorkerResources) else ()))
+                self._say([self._relays.ask(self._state, peer, message, self._clock.now)])
+            case wire.ResourceList() | wire.Cleaned():
+                self._say(self._relays.answered(peer, message))
             case wire.RegistryLogin() | wire.RegistryLogout() | wire.RegistryList():
                 _only(peer, "admin")
                 self._registry(peer, message)
@@ -355,6 +362,8 @@ class Broker:
     def _settle(self) -> None:
         if len(self._waits):
             self._say(self._waits.settle(self._state, self._clock.now))
+        if len(self._relays):
+            self._say(self._relays.settle(self._state, self._clock.now))
         self._tell_followers()
 
     # ------------------------------------------------------------------------ durable, then out

@@ -21,7 +21,7 @@ from scitq.client.follow import ended, follow_to_ends, followed_changes, followe
 from scitq.client.specs import Ids, TaskLike, Text
 from scitq.config import AccessFile, Server
 from scitq.errors import NotFound, UsageError
-from scitq.model import ENDED, Access, Attempt, Batch, Changes, Registry, Spec, Task, Worker
+from scitq.model import ENDED, Access, Attempt, Batch, Changes, Registry, Resource, Spec, Task, Worker
 
 _PARTS_UNDER_WAY = 4  # of a submit, not yet answered: the broker keeps one while the next are packed
 
@@ -254,6 +254,14 @@ class Client:
     def worker_delete(self, worker: str, *, force: bool = False) -> wire.Done:
         """Dismiss a worker; `force`: also while it holds tasks."""
         return self._link.ask(wire.WorkerDelete(id=0, worker=worker, force=force), wire.Done)
+
+    def worker_resources(self, worker: str) -> list[Resource]:
+        """The resources that are on a worker, or on their way to it, by address."""
+        return list(self._link.ask(wire.WorkerResources(id=0, worker=worker), wire.ResourceList).resources)
+
+    def worker_clean(self, worker: str) -> wire.Cleaned:
+        """Remove from a worker what failed tasks left there, and downloads that were interrupted."""
+        return self._link.ask(wire.WorkerClean(id=0, worker=worker), wire.Cleaned)
 
     # ------------------------------------------------------------------------ access and the broker itself
 

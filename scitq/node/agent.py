@@ -39,6 +39,7 @@ SILENT_BEATS = 4  # without a word from the broker: the connection is made anew
 PATIENCE = 3.0  # seconds without a handshake until it is said
 SETTLE = 1.0  # seconds that keepers may take to say what has started, before `hello`
 WELCOME = 20.0  # seconds to wait for a welcome after `hello`
+LISTED = 1_000  # resources in one answer
 RELIEF = 10.0  # seconds between two looks at how full the disk is
 LEAVE = 15.0  # seconds that a dismissed worker gives what it ends
 GOODBYE_MS = 500
@@ -95,6 +96,8 @@ class Agent:
             wire.Resume: lambda message: self._jobs.suspend(message.tasks, on=False),
             wire.Confirmed: lambda message: self._jobs.confirmed(message.tasks),
             wire.Settings: lambda message: self._set(message.concurrency),
+            wire.WorkerResources: self._list_resources,
+            wire.WorkerClean: self._clean,
             wire.Logins: self._on_logins,
             wire.Welcome: self._on_welcome,
             wire.Dismissed: self._on_dismissed,
@@ -352,6 +355,26 @@ class Agent:
         self._scratch.join(mesh, unfinished=unfinished)
         self._jobs = self._take_over()
         self._watch()
+
+    def _list_resources(self, message: wire.WorkerResources) -> None:
+        def tell(found: object) -> None:
+            if isinstance(found, tuple):
+                more = max(0, len(found) - LISTED)
+                self._answer(wire.ResourceList(id=message.id, resources=found[:LISTED], more=more))
+
+        self._crew.do("checking", self._tools.resources.listed, tell)
+
+    def _clean(self, message: wire.WorkerClean) -> None:
+        def tell(removed: object) -> None:
+            if isinstance(removed, tuple):
+                self._answer(wire.Cleaned(id=message.id, folders=removed[0], bytes=removed[1]))
+
+        self._crew.do("clearing", self._jobs.clean, tell)
+
+    def _answer(self, message: wire.Message) -> None:
+        """Whoever asked is told by the broker when this worker left meanwhile."""
+        if self._stand == "joined":
+            self._link.send(message)
 
     def _on_logins(self, message: wire.Logins) -> None:
         """They stay in memory: who pulls as whom is told anew at every welcome."""

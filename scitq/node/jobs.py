@@ -224,6 +224,10 @@ class Jobs:
                 if job.problem is None:
                     self._ordered.add(job.name)
 
+    def clean(self) -> tuple[int, int]:
+        """Remove what earlier attempts left, in any thread; how many folders, and their bytes."""
+        return self._carrier.leftovers.clean()
+
     def tidy(self) -> None:
         """Clear away what is settled."""
         self._carrier.tidy()

@@ -19,12 +19,12 @@ _SHOWN: dict[str, Callable[[Any], Cell]] = {
     "requires": lambda ids: ",".join(map(str, ids)),
     "env": lambda env: command_line(f"{name}={decoded(value)}" for name, value in env.items()),
     "versions": lambda versions: " ".join(f"{uri} {version}" for uri, version in versions.items()),
-    "stored": lambda files: " ".join(name for name, _ in files),
+    "stored": lambda files: ", ".join(f"{name} ({size(count)})" for name, count in files),
     "log_limit": lambda limit: "none" if limit is None else size(limit),
     "stdout": lambda stream: size(stream.total),
     "stderr": lambda stream: size(stream.total),
 }
-_SIZES = ("memory", "peak_memory", "bytes_in", "bytes_out")
+_SIZES = ("size", "memory", "peak_memory", "bytes_in", "bytes_out")
 
 
 def shown(name: str, value: Any) -> Cell:

@@ -8,7 +8,7 @@ from scitq.shell import values
 from scitq.shell.columns import LISTING, LONG, print_list
 from scitq.shell.connect import SERVER, client_of
 from scitq.shell.outcome import tell_left
-from scitq.shell.render import one_line
+from scitq.shell.render import one_line, size
 from scitq.shell.tree import Argument, Command, Group, Option
 
 _WORKERS = Argument("workers", "their names or ids", values.WORKER, "*")
@@ -17,6 +17,8 @@ _NAMES = (
     Option(("-i", "--id"), "an id too; may be given several times", values.WORKER, many=True),
 )
 _SHORT = ("name", "status", "paused", "batch", "concurrency", "prefetch", "running", "held", "succeeded", "failed")
+_RESOURCE = ("uri", "status", "size", "files", "in_use", "used_at")
+_RESOURCE_LONG = ("fetched_at", "version")
 _LONG = ("id", "hostname", "cpus", "memory", "version", "joined_at", "seen_at")
 
 
@@ -58,6 +60,23 @@ def delete(given: Namespace) -> int:
         for name in _named(given):
             tell_left(client.worker_delete(name, force=given.force))
             print(one_line(f"worker {name} deleted"), flush=True)
+    return 0
+
+
+def resources(given: Namespace) -> int:
+    """The resources that are on a worker, or on their way to it."""
+    with client_of(given) as client:
+        print_list(given, client.worker_resources(given.worker), _RESOURCE, _RESOURCE_LONG)
+    return 0
+
+
+def clean(given: Namespace) -> int:
+    """Remove what failed tasks left on workers."""
+    with client_of(given) as client:
+        for name in _named(given):
+            done = client.worker_clean(name)
+            what = f"{done.folders} folder{'' if done.folders == 1 else 's'} of tasks removed"
+            print(one_line(f"worker {name}: {what}, {size(done.bytes)}"), flush=True)
     return 0
 
 
@@ -115,6 +134,20 @@ WORKER = Group(
             "dismiss workers",
             delete,
             (Option(("-f", "--force"), "also while they hold tasks"), *_NAMES, *SERVER),
+            (_WORKERS,),
+        ),
+        Command(
+            "resources",
+            "list the resources that are on a worker",
+            resources,
+            (LONG, *LISTING, *SERVER),
+            (Argument("worker", "its name or id", values.WORKER),),
+        ),
+        Command(
+            "clean",
+            "remove what failed tasks left on workers",
+            clean,
+            (*_NAMES, *SERVER),
             (_WORKERS,),
         ),
         Command("pause", "let workers start no more tasks", pause, (*_NAMES, *SERVER), (_WORKERS,)),
