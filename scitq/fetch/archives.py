@@ -16,6 +16,8 @@ import zlib
 from contextlib import suppress
 from typing import IO, BinaryIO, cast
 
+from isal.isal_zlib import IsalError
+
 from scitq.fetch.storage import DEEPEST, FetchError, Watch
 from scitq.fetch.uri import TAR_SUFFIXES, gunzipped, one_line, outside
 
@@ -30,7 +32,14 @@ _NAMING = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _DAMAGE = (
-    *(tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, lzma.LZMAError, zlib.error),
+    *(
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        gzip.BadGzipFile,
+        lzma.LZMAError,
+        zlib.error,
+        cast("type[Exception]", IsalError),
+    ),
     *(EOFError, ValueError, OverflowError, struct.error),
 )
 
@@ -79,7 +88,7 @@ def unpack(action: str, stream: BinaryIO, name: str, folder: str, room: Room) ->
 
 
 def _gunzip(stream: BinaryIO, target: str, room: Room) -> None:
-    with gzip.GzipFile(fileobj=stream) as content:
+    with _gzip(stream) as content:
         _write(content, target, 0o666, room)
         if content.mtime is None:  # the library takes nothing at all for an empty content
             raise EOFError("empty file")
@@ -154,12 +163,19 @@ class _Header(tarfile.TarInfo):
 def _decompressed(stream: BinaryIO, name: str) -> IO[bytes] | gzip.GzipFile | bz2.BZ2File | lzma.LZMAFile:
     """The tar inside, by the end of the name; each reader checks the checksums of its format."""
     if name.endswith("gz"):
-        return gzip.GzipFile(fileobj=stream)
+        return _gzip(stream)
     if name.endswith("bz2"):
         return bz2.BZ2File(stream)
     if name.endswith("xz"):
         return lzma.LZMAFile(stream)
     return stream
+
+
+def _gzip(stream: BinaryIO) -> gzip.GzipFile:
+    """As the standard library reads it, in less than half the time."""
+    from isal.igzip import IGzipFile  # not at the start of every transfer
+
+    return cast("gzip.GzipFile", IGzipFile(fileobj=stream))  # type: ignore[no-untyped-call]
 
 
 def _inside(folder: str, name: str) -> str:
