@@ -27,12 +27,17 @@ class Uri(NamedTuple):
     @property
     def is_folder(self) -> bool:
         """Whether it means all that is in a folder, recursively; an accession is a folder of runs' files."""
-        return self.path.endswith("/") or (self.scheme == "run+fastq" and "/" not in self.path)
+        return self._named.endswith("/") or (self.scheme == "run+fastq" and "/" not in self.path)
 
     @property
     def name(self) -> str:
         """The last part of the path: the name under which a single file arrives."""
-        return posixpath.basename(self.path)
+        return posixpath.basename(self._named)
+
+    @property
+    def _named(self) -> str:
+        """The path, without the query of http: a signature is no part of a name."""
+        return self.path.partition("?")[0] if self.scheme in ("http", "https") else self.path
 
     def __str__(self) -> str:
         head = "" if self.plain else "@".join((self.scheme, *self.options)) + "://"

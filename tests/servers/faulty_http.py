@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
         elif fault.end == "stall":
             with suppress(OSError):
-                server.over.wait(30)
+                server.over.wait(300)
 
     def log_message(self, *_: object) -> None:
         pass

@@ -16,7 +16,7 @@ from random import Random
 import pytest
 
 from scitq import fetch
-from scitq.fetch import FetchError, NotThere, Refused, pieces
+from scitq.fetch import FetchError, NotThere, Refused, pieces, web
 from scitq.fetch.backends.http import Backend
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, Stopped, Watch
@@ -186,10 +186,21 @@ class TestWhole:
         assert left(tmp_path) == []
 
     def test_it_is_read_as_a_stream(self, server: FaultyServer, tmp_path: Path) -> None:
-        server.files["/a.gz"] = gzip.compress(CONTENT, 1)
-        fetch.get(f"http://{server.host}/a.gz|gunzip", tmp_path / "to")
+        server.files["/a.gz?key=x/"] = gzip.compress(CONTENT, 1)
+        fetch.get(f"http://{server.host}/a.gz?key=x/|gunzip", tmp_path / "to")
 
         assert (tmp_path / "to/a").read_bytes() == CONTENT
+
+    def test_an_answer_is_read_as_slowly_as_one_likes(self, server: FaultyServer) -> None:
+        server.files["/a"] = CONTENT[:100]
+        answer = web.ask("GET", web.address(f"http://{server.host}/a"), {}, Watch(), 5)
+        view = memoryview(bytearray(3))
+        read = b""
+        while count := answer.into(view):
+            read += view[:count]
+        answer.close()
+
+        assert read == CONTENT[:100]
 
 
 class TestBroken:
@@ -403,8 +414,6 @@ class TestElsewhere:
     def test_https_is_verified_and_leads_to_nothing_less(
         self, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from scitq.fetch import web
-
         (tmp_path / "root").mkdir()
         (tmp_path / "root/a").write_bytes(CONTENT)
         key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"

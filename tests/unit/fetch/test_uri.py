@@ -135,3 +135,11 @@ def test_a_relative_plain_path_is_made_absolute_and_nothing_else_changes() -> No
 )
 def test_an_address_is_told_without_its_password(address: str, told: str) -> None:
     assert shown(address) == told
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_query_is_no_part_of_a_name(scheme: str) -> None:
+    uri = parse(f"{scheme}://host/deep/a.gz?key=x/y/|gunzip")
+
+    assert (uri.name, uri.is_folder, check(uri, "input")) == ("a.gz", False, None)
+    assert parse("s3://bucket/a?b/c").name == "c"
