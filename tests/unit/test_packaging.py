@@ -12,6 +12,8 @@ from tests.sources import ROOT, imports, modules
 
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROVIDED_BY = {
+    "azure": "azure-identity",
+    "botocore": "boto3",
     "tomli_w": "tomli-w",
     "zmq": "pyzmq",
 }  # where the import has another name than the distribution
@@ -32,7 +34,9 @@ def test_the_playbooks_travel_inside_the_package() -> None:
 
 
 def test_what_is_imported_is_declared() -> None:
-    declared = {requirement.split(">=")[0] for requirement in PROJECT["project"]["dependencies"]}
+    project = PROJECT["project"]
+    needed = [*project["dependencies"], *project["optional-dependencies"]["azure"]]
+    declared = {requirement.split(">=")[0] for requirement in needed}
     imported = {
         target.split(".")[0]
         for name, source in modules(ROOT / "scitq").items()

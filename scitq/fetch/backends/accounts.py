@@ -207,7 +207,7 @@ def _azure_identity() -> Callable[[], str]:
         from azure.core.exceptions import AzureError
         from azure.identity import DefaultAzureCredential
     except ImportError:
-        reason = f"{_NO_AZURE}; or `pip install azure-identity` for logins and managed identities"
+        reason = f"{_NO_AZURE}; or `pip install 'scitq[azure]'` for logins and managed identities"
         raise Refused(reason, retry=False) from None
     found = DefaultAzureCredential()
     held = ("", 0.0)
