@@ -178,7 +178,7 @@ def test_azure_without_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="no credentials for Azure: set AZURE_STORAGE_CONNECTION_STRING"):
         azure_access("", Settings(), {})
     monkeypatch.setitem(sys.modules, "azure.identity", None)
-    with pytest.raises(Refused, match="pip install azure-identity"):
+    with pytest.raises(Refused, match=r"pip install 'scitq\[azure\]'"):
         azure_access("", Settings(), {"AZURE_STORAGE_ACCOUNT": "a"})
     with pytest.raises(Refused, match="it is no base64"):
         azure_access("", Settings(azure=AzureAccount(account="a", key="?")), {})
