@@ -19,13 +19,18 @@ def _docker_of_session() -> Iterator[Dockerd]:
         yield engine
 
 
+def lent(request: pytest.FixtureRequest) -> None:
+    """Note that a test has a real engine."""
+    _used.add(request.node.nodeid)
+
+
 @pytest.fixture
 def docker(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
     """A docker engine that holds the image `tiny:1`; a test leaves no container in it."""
     if reason := cannot_start():
         _skipped.add(request.node.nodeid)
         pytest.skip(reason)
-    _used.add(request.node.nodeid)
+    lent(request)
     engine: Dockerd = request.getfixturevalue("_docker_of_session")
     yield engine
     if left := engine.containers():

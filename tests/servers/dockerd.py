@@ -53,6 +53,10 @@ class Dockerd:
                 stderr=log,
                 start_new_session=True,
             )
+        self._await_answer()
+
+    def _await_answer(self) -> None:
+        assert self._process is not None
         deadline = time.monotonic() + DEADLINE
         while not self._answers():
             assert self._process.poll() is None, self.said()

@@ -49,18 +49,21 @@ class Presence:
             if self._engine is not None and engine in (None, self._engine):
                 self._engine = None
                 self._back.clear()
-                self.due = 0.0
+                self.due = time.monotonic()
 
     def wait(self, seconds: float) -> None:
-        """Until there is an engine, or a while."""
+        """Until there is an engine, or a while: whoever waits for one wants it looked for."""
+        self.due = min(self.due, time.monotonic() + MISSED)
         self._back.wait(seconds)
 
     def tick(self, now: float) -> None:
         """Have somebody look, when it is time to."""
-        if now < self.due or self._looking or self._engine is not None:
+        if now < self.due:
+            return
+        self.due = math.inf
+        if self._looking or self._engine is not None:
             return
         self._looking = True
-        self.due = math.inf
         self._crew.do("engine", finding.probe, self._looked)
 
     def _looked(self, found: object) -> None:
