@@ -18,6 +18,7 @@ import pytest
 
 from tests.e2e.home import Home
 from tests.e2e.manual import Page, Step, is_as_expected, read
+from tests.servers.dockerd import Dockerd
 from tests.servers.ena import Ena, ena
 from tests.servers.rclone import rclone_s3
 from tests.sources import ROOT
@@ -86,7 +87,7 @@ class Session:
 class Reader:
     """Somebody who types what a page says."""
 
-    def __init__(self, home: Home, archives: Ena) -> None:
+    def __init__(self, home: Home, archives: Ena, engine: dict[str, str]) -> None:
         self.home = home
         self.s3 = S3
         folder = home.folder
@@ -96,6 +97,7 @@ class Reader:
             "XDG_STATE_HOME": f"{folder}/.local/state",
             "PYTHONPATH": str(ROOT),
             **archives.environment,
+            **engine,
         }
         environment["HOME"] = str(folder)
         python = [sys.executable, "-u", "-c", PYTHON]
@@ -157,10 +159,20 @@ def archives(tmp_path: Path) -> Iterator[Ena]:
 
 
 @pytest.fixture
-def reader(archives: Ena) -> Iterator[Reader]:
+def engine(request: pytest.FixtureRequest) -> dict[str, str]:
+    """For the page of containers: a docker engine that has the image which it names."""
+    if "[containers]" not in request.node.name:
+        return {}
+    docker: Dockerd = request.getfixturevalue("docker")
+    docker.add_image("ubuntu:latest")
+    return {"DOCKER_HOST": docker.host}
+
+
+@pytest.fixture
+def reader(archives: Ena, engine: dict[str, str]) -> Iterator[Reader]:
     # Short, for the socket of the mesh has a path of at most 100 bytes.
     folder = Path(tempfile.mkdtemp(prefix="ada-", dir="/tmp"))
-    reader = Reader(Home(folder), archives)
+    reader = Reader(Home(folder), archives, engine)
     try:
         yield reader
     finally:
