@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from scitq.fetch.naming import may_pass
-from scitq.fetch.storage import FetchError
+from scitq.fetch.storage import FetchError, Stopped
 
 _PREFIX = ".fetch-"
 
@@ -17,8 +17,8 @@ _PREFIX = ".fetch-"
 class Gathering:
     """A context manager: one process or thread at a time is in it.
 
-    It has the name of the address and the version that are fetched. Left by what may pass, or by a kill, it keeps
-    what came; what was kept of another version of the same address goes.
+    It has the name of the address and the version that are fetched. Left by what may pass, by a stop, or by a kill,
+    it keeps what came; what was kept of another version of the same address goes.
     """
 
     def __init__(self, folder: str, address: str, version: str) -> None:
@@ -41,7 +41,8 @@ class Gathering:
 
     def __exit__(self, _: object, error: BaseException | None, __: TracebackType | None) -> None:
         try:
-            if error is None or not may_pass(error) or os.path.lexists(self._work) or not os.listdir(self.files):
+            ends = error is None or not (may_pass(error) or isinstance(error, Stopped))
+            if ends or os.path.lexists(self._work) or not os.listdir(self.files):
                 shutil.rmtree(self.path, ignore_errors=True)
         finally:
             os.close(self._lock)

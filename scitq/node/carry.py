@@ -86,6 +86,11 @@ class Carrier:
         """Do it, or have it begun."""
         self._do[instruction](job)
 
+    def close(self) -> None:
+        """Let go: keepers keep what runs, the disk what has ended."""
+        self._tools.disk.withdraw(self.leftovers.spares)
+        self.pool.close()
+
     def adopt(self, job: Job) -> None:
         """An earlier agent made its folder and brought what it needs: it uses that still."""
         self.leftovers.claim(job.name)

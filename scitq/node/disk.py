@@ -5,6 +5,7 @@ downloads that are on their way still need; else what has not been used for the 
 for tasks that hold room to end, and when there are none that could, it is refused.
 """
 
+import errno
 import os
 import stat
 import threading
@@ -13,10 +14,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from scitq.fetch import FetchError, Stopped, TimedOut
+from scitq.fetch import FetchError, Seen, Stopped, TimedOut, parse
 
 TRANSFERS = 8  # reservations on their way at once: each may be a task's inputs, several in parallel
 MARGIN = 256 << 20  # bytes always left, or a hundredth of a smaller disk: records and output need some
+UNPACKED = 3  # times its size, something packed is expected to need
 LOW = 0.05  # of the disk: with less than this free, what nobody needs is removed unasked
 LOOK_S = 1.0  # between two looks at what nobody tells of: other programs fill and empty disks too
 
@@ -56,6 +58,10 @@ class Disk:
     def offer(self, spares: Callable[[], Iterable[Spare]]) -> None:
         """Let what this tells of be removed when room is needed."""
         self._sources.append(spares)
+
+    def withdraw(self, spares: Callable[[], Iterable[Spare]]) -> None:
+        """Let nothing of this be removed any more."""
+        self._sources.remove(spares)
 
     def enter(self, name: str) -> None:
         """An attempt has all it needs: the room that it holds comes back when it leaves."""
@@ -160,6 +166,22 @@ class Disk:
             f"no room: it needs {in_words(size)}, and of the {in_words(total)} of the worker's disk ({self._folder})"
             f" {in_words(free)} are free and no more can be made"
         )
+
+
+def expected(uri: str, seen: Seen) -> int:
+    """Bytes of the disk that an address will need with its actions, as far as its source tells."""
+    packs = {"gunzip", "untar", "unzip"} & set(parse(uri).actions)
+    return max(0, seen.bytes) * (UNPACKED if packs else 1)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a full disk is behind an error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def occupied(path: str) -> int:

@@ -249,7 +249,7 @@ class Jobs:
 
     def close(self) -> None:
         """Let go: keepers keep what runs, the disk what has ended."""
-        self.pool.close()
+        self._carrier.close()
 
     def _add(self, job: Job) -> Job:
         job.spec = located(job.spec, self._data)

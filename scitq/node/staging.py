@@ -13,7 +13,7 @@ from scitq.fetch.storage import Watch
 from scitq.model import Class, Spec
 from scitq.node import folders
 from scitq.node.arrivals import Arrivals
-from scitq.node.disk import Disk
+from scitq.node.disk import Disk, expected, is_full
 from scitq.node.environment import Owner
 from scitq.node.folders import ARRIVING, Folders
 from scitq.node.job import Staged, Uploaded
@@ -57,7 +57,6 @@ def stage(name: str, spec: Spec, owner: Owner | None, store: Store, stop: thread
         staging.bring()
         if owner is not None:
             folders.give(path, owner)
-        store.disk.enter(name)
     except (FetchError, OSError) as error:
         if os.path.isdir(path):
             os.rename(path, store.folders.path(name))
@@ -110,6 +109,7 @@ class _Staging:
         self._reserve(arrivals, seen)
         try:
             self._each(inputs, lambda uri: self._input(arrivals, uri, seen[uri]))
+            self._store.disk.enter(self._name)  # before the reservation ends, or its room would seem nobody's
         finally:
             self._store.disk.came(self._name)
         for uri in inputs:
@@ -119,7 +119,7 @@ class _Staging:
         folders.remove(arrivals.folder)
 
     def _reserve(self, arrivals: Arrivals, seen: dict[str, Seen]) -> None:
-        size = sum(max(0, one.bytes) for one in seen.values())
+        size = sum(expected(uri, one) for uri, one in seen.items())
         until = self._begin + (self._spec.download_timeout or float("inf"))
         if seen:
             self._store.disk.reserve(self._name, arrivals.folder, size, self._group, until)
@@ -170,7 +170,8 @@ class _Staging:
             try:
                 return attempt(limit_s=left)
             except FetchError as error:
-                if pause is None or not error.retry or isinstance(error, TimedOut) or self._stop.wait(pause):
+                final = not error.retry or isinstance(error, TimedOut) or is_full(error)
+                if pause is None or final or self._stop.wait(pause):
                     raise
         raise AssertionError
 

@@ -38,6 +38,7 @@ class ScriptedBroker:
         self.kept: list[wire.Ref] = []
         self.confirm: list[wire.Ref] = []
         self.chunks: list[wire.Chunk] = []
+        self.told: list[wire.ResourceList | wire.Cleaned] = []
         self.reports = 0
         self.byes = 0
         self.streams: dict[tuple[wire.Ref, str], bytearray] = {}
@@ -124,6 +125,8 @@ class ScriptedBroker:
             self.send(wire.Ack())
         elif isinstance(message, wire.Bye):
             self.byes += 1
+        elif isinstance(message, wire.ResourceList | wire.Cleaned):
+            self.told.append(message)
         else:
             assert isinstance(message, wire.Report), message
             self._take(message)

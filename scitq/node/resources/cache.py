@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from scitq.fetch import FetchError, Seen, get, look, parse
+from scitq.fetch import FetchError, Seen, get, look
 from scitq.model import Resource
-from scitq.node.disk import Disk, Spare, occupied
+from scitq.node.disk import Disk, Spare, expected, is_full, occupied
 from scitq.node.folders import remove
 from scitq.node.resources.index import Entry, Index, key_of
 from scitq.node.resources.links import link_all, mark_of, seal
@@ -24,7 +24,6 @@ from scitq.node.resources.turns import Turns, Wanted
 ASK_S = 60.0  # seconds between two questions whether a source is another one by now
 ASK_LIMIT_S = 10.0  # seconds that its answer may take: without one, what is here serves
 CHEAP_FILES = 1_000  # in one listing: the source of more is not asked again
-UNPACKED = 3  # times its size, a packed resource is expected to need
 _COMING = ".coming"
 
 
@@ -179,11 +178,23 @@ class Resources:
     # What comes
 
     def _fetch(self, uri: str, key: str, turn: Wanted) -> Entry:
+        """Bring it; one that unpacks to more than was expected is begun anew with twice the room."""
         seen = look(uri, stop=turn)
         path = f"{self._folder}/{key}{_COMING}"
+        size = expected(uri, seen)
+        while True:
+            try:
+                return self._fetch_into(uri, key, path, size, seen, turn)
+            except FetchError as problem:
+                if not is_full(problem):
+                    raise
+                size = 2 * max(size, occupied(path))
+                remove(path)
+
+    def _fetch_into(self, uri: str, key: str, path: str, size: int, seen: Seen, turn: Wanted) -> Entry:
         owner = f"resource {key}"
         try:
-            self._disk.reserve(owner, path, _expected(uri, seen), turn, turn.until)
+            self._disk.reserve(owner, path, size, turn, turn.until)
         except FetchError as problem:
             raise type(problem)(f"{uri}: {problem.reason}", problem.retry) from None
         try:
@@ -238,12 +249,6 @@ class Resources:
                 return 0
             self._index.drop(key)
         return _removed(f"{self._folder}/{entry.folder}")
-
-
-def _expected(uri: str, seen: Seen) -> int:
-    """Bytes of the disk that it will need, as far as its source tells."""
-    packs = {"gunzip", "untar", "unzip"} & set(parse(uri).actions)
-    return max(0, seen.bytes) * (UNPACKED if packs else 1)
 
 
 def _clear(path: str) -> None:
