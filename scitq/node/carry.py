@@ -47,6 +47,13 @@ class Tools(msgspec.Struct, frozen=True):
     data: str
 
 
+def _is_kept(job: Job) -> bool:
+    """Whether its user may want to look into its folder: not at what was lost, which runs again elsewhere."""
+    if isinstance(job.ended, orders.Lost):
+        return False
+    return job.status == "failed" or (job.status == "cancelled" and job.started_at is not None)
+
+
 class Carrier:
     """Carries out instructions, one attempt at a time; `happened` is told what follows from them later."""
 
@@ -138,7 +145,7 @@ class Carrier:
         for job in self._discarded:
             self.outbox.settle(job.name)
             forget = partial(self._forget, job)
-            if job.status == "failed" or (job.status == "cancelled" and job.started_at is not None):
+            if _is_kept(job):
                 if job.spec.resources:
                     resource = f"{self.folders.path(job.name)}/resource"
                     self._tools.crew.do("clearing", partial(folders.remove, resource), forget)

@@ -11,7 +11,7 @@ from tests.e2e.home import Home, until
 from tests.servers.dockerd import Dockerd
 
 
-@pytest.mark.parametrize("count", [12, pytest.param(200, marks=[pytest.mark.proof, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("count", [16, pytest.param(200, marks=[pytest.mark.proof, pytest.mark.timeout(900)])])
 def test_tasks_end_right_under_kills_of_agent_and_engine(house: Home, docker: Dockerd, count: int) -> None:
     chance = random.Random(7)
     with house.client() as client:
@@ -23,9 +23,9 @@ def test_tasks_end_right_under_kills_of_agent_and_engine(house: Home, docker: Do
         strikes = 0
         while left:
             time.sleep(chance.uniform(2.0, 5.0))
-            if strikes < max(2, count // 10):
+            if strikes < max(3, count // 10):
                 strikes += 1
-                if strikes % 3:
+                if strikes % 2:
                     house.kill_and_restart(house.worker)
                 else:
                     docker.kill()
