@@ -63,6 +63,7 @@ def faulty_http() -> Iterator[FaultyServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # head and body together, as real servers send them
     server: FaultyServer
 
     def do_HEAD(self) -> None:
@@ -110,6 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
             return
         self.wfile.write(body[: fault.after])
+        self.wfile.flush()
         self.close_connection = True
         if fault.end == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
