@@ -36,6 +36,9 @@ def check(state: State) -> list[str]:
     for worker in state.workers.values():
         if set(worker.held) != held.pop(worker.number, set()):
             broken.append(f"worker {worker.name} lists other tasks than say they are there")
+        stored = {task for task, live in worker.held.items() if live.held and live.held.status == "uploading"}
+        if worker.storing != stored:
+            broken.append(f"worker {worker.name} stores {sorted(worker.storing)}, has {sorted(stored)}")
         if (worker.number in state.roomy) != (worker.room > 0):
             broken.append(f"worker {worker.name} has room {worker.room} and is listed otherwise")
         if (worker.number in state.idle) != (worker.room > 0 and not worker.held):

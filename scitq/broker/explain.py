@@ -65,7 +65,7 @@ def _held(state: State, live: Live) -> list[str]:
     lines = [f"attempt {held.attempt} is with worker {worker.name}, which is {worker.status}"]
     if isinstance(live.place, Returning):
         lines.append(f"it was asked back ({live.place.intent}); the worker has not answered yet")
-    elif live.place.status == "assigned" and len(worker.held) > worker.concurrency:
+    elif live.place.status == "assigned" and worker.busy > worker.concurrency:
         lines.append(f"it waits for one of the worker's {worker.concurrency} slots")
     if not worker.takes(live.lane):
         lines.append("the worker's container engine does not answer now: the task goes on when it does")

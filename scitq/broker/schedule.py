@@ -52,9 +52,9 @@ def take_back(state: State, placed: dict[int, list[int]], slow: frozenset[int] =
         live.place.status == "returning" for donor in state.crowded.values() for live in donor.held.values()
     )
     for worker in state.roomy.values():
-        free = worker.concurrency - len(worker.held) - on_their_way
+        free = worker.concurrency - worker.busy - on_their_way
         if free <= 0 or worker.number in placed or worker.number in slow:
-            on_their_way -= min(on_their_way, max(worker.concurrency - len(worker.held), 0))
+            on_their_way -= min(on_their_way, max(worker.concurrency - worker.busy, 0))
             continue
         for donor in state.crowded.values():
             if free <= 0:
@@ -144,17 +144,17 @@ _Rank = tuple[bool, float, int]
 
 
 def _rank(worker: WorkerState, more: int) -> _Rank:
-    held = len(worker.held) + more
+    held = worker.busy + more
     return held >= worker.concurrency, held / worker.concurrency, worker.number
 
 
 def _soon(donor: WorkerState) -> bool:
-    extra = len(donor.held) - donor.concurrency
+    extra = donor.busy - donor.concurrency
     return donor.run_seconds is not None and extra * donor.run_seconds < WINDOW_SECONDS * donor.concurrency
 
 
 def _spare(donor: WorkerState, worker: WorkerState, free: int) -> list[int]:
-    extra = min(len(donor.held) - donor.concurrency, free)
+    extra = min(donor.busy - donor.concurrency, free)
     tasks: list[int] = []
     for task in reversed(donor.held):
         if len(tasks) >= extra:

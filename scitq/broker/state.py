@@ -74,6 +74,7 @@ class WorkerState:
         "run_seconds",
         "seen_at",
         "status",
+        "storing",
         "succeeded",
         "version",
     )
@@ -97,6 +98,7 @@ class WorkerState:
         self.succeeded = 0
         self.failed = 0
         self.held: dict[int, Live] = {}
+        self.storing: set[int] = set()  # those of them whose command has ended
         self.run_seconds: float | None = None  # moving mean of what its tasks took, once known
 
     @property
@@ -112,7 +114,12 @@ class WorkerState:
         """How many more tasks it may be handed."""
         if self.status != "online" or self.paused:
             return 0
-        return self.concurrency + self.ahead - len(self.held)
+        return self.concurrency + self.ahead - self.busy
+
+    @property
+    def busy(self) -> int:
+        """How many slots its tasks take or wait for: none while results are stored, unless of too many at once."""
+        return len(self.held) - min(len(self.storing), self.concurrency)
 
     def takes(self, lane: Lane) -> bool:
         """Whether it has what the tasks of a lane ask for."""

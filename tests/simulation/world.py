@@ -342,7 +342,7 @@ class World:
                         raise Broken(f"{fact} is believed; on {worker.name} it {truth}")
                 if isinstance(fact, events.Assigned):
                     held = state.workers[fact.worker]
-                    if len(held.held) > held.concurrency + held.ahead:
+                    if held.busy > held.concurrency + held.ahead:
                         raise Broken(f"{held.name} was handed more than its room")
                     for task in fact.tasks:
                         parents = state.tasks.spec(task).requires

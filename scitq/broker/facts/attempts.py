@@ -2,7 +2,7 @@
 
 from scitq.broker import events
 from scitq.broker.events import Result
-from scitq.broker.facts.moving import end, hold_of, live_task, move, recount, release
+from scitq.broker.facts.moving import end, hold, hold_of, live_task, move, recount, release
 from scitq.broker.moves import IllegalMove, check_move
 from scitq.broker.state import State, WorkerState
 from scitq.broker.tasks import PENDING, Held, LogEnd, Returning
@@ -16,7 +16,7 @@ def assigned(state: State, event: events.Assigned, at: float) -> None:
         live = live_task(state, task)
         move(state, live, Held(worker.number, live.attempt + 1, state.epoch, "assigned", at))
         live.attempt += 1
-        worker.held[task] = live
+        hold(worker, live)
     recount(state, worker)
 
 
@@ -62,6 +62,9 @@ def entered(state: State, event: events.Entered, at: float) -> None:
             live.place = live.place._replace(held=now)
         else:
             move(state, live, now)
+            if phase == "uploading" and (worker := state.workers.get(held.worker)) is not None:
+                hold(worker, live)
+                state.uncounted[worker.number] = worker
 
 
 def halt_asked(state: State, event: events.HaltAsked, at: float) -> None:
@@ -120,7 +123,7 @@ def reinstated(state: State, event: events.Reinstated, at: float) -> None:
         assigned_at, started = live.let_go.assigned_at, None
         live.let_go = None
     move(state, live, Held(worker.number, event.attempt, event.epoch, event.phase, assigned_at, started))
-    worker.held[event.task] = live
+    hold(worker, live)
     recount(state, worker)
 
 

@@ -53,10 +53,17 @@ def recount(state: State, worker: WorkerState) -> None:
         state.idle[worker.number] = worker
     else:
         state.idle.pop(worker.number, None)
-    if worker.status == "online" and len(worker.held) > worker.concurrency:
+    if worker.status == "online" and worker.busy > worker.concurrency:
         state.crowded[worker.number] = worker
     else:
         state.crowded.pop(worker.number, None)
+
+
+def hold(worker: WorkerState, live: Live) -> None:
+    """Have the worker hold the task, which is placed there."""
+    worker.held[live.id] = live
+    if hold_of(live).status == "uploading":
+        worker.storing.add(live.id)
 
 
 def hold_of(live: Live) -> Held:
@@ -72,6 +79,7 @@ def release(state: State, live: Live) -> WorkerState | None:
     worker = state.workers.get(hold_of(live).worker)
     if worker is not None:
         worker.held.pop(live.id, None)
+        worker.storing.discard(live.id)
         state.uncounted[worker.number] = worker
     return worker
 

@@ -1,7 +1,7 @@
 """Facts of snapshots: what `fold` writes so that the state is made again without its history."""
 
 from scitq.broker import events
-from scitq.broker.facts.moving import edit, forget_waiting, live_task, recount
+from scitq.broker.facts.moving import edit, forget_waiting, hold, live_task, recount
 from scitq.broker.facts.submits import heads
 from scitq.broker.intervals import runs_of
 from scitq.broker.state import State
@@ -43,7 +43,7 @@ def folded(state: State, event: events.Folded, at: float) -> None:
     else:
         live.place = held._replace(halted=bool(event.intent))
     worker = state.workers[number]
-    worker.held[event.task] = live
+    hold(worker, live)
     recount(state, worker)
 
 

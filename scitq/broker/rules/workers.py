@@ -288,7 +288,7 @@ def update(state: State, peer: Peer, message: wire.WorkerUpdate, decision: Decis
         for task, live in worker.held.items()
         if isinstance(live.place, Held) and live.place.status in ("assigned", "staging")
     ]
-    room = max(concurrency + prefetch - (len(worker.held) - len(unstarted)), 0)
+    room = max(concurrency + prefetch - (worker.busy - len(unstarted)), 0)
     foreign = [t for t in unstarted if batch not in (EVERY_BATCH, worker.held[t].batch)]
     if paused:
         ask_back(state, unstarted, "requeue", None, decision)

@@ -151,3 +151,19 @@ def test_many_workers_that_serve_others_hide_nobody() -> None:
     broker = mesh(*[(1, 0)] * others, (1, 0), batches=(*["other"] * others, "Default"))
     submit(broker, *plain(1))
     assert schedule.place(broker.state) == {others + 1: [1]}
+
+
+def test_a_slot_is_free_while_results_are_stored_but_not_for_ever_more_of_them() -> None:
+    broker = mesh((1, 0))
+    submit(broker, *plain(3))
+    placed = []
+    for task in (1, 2, 3):
+        placed.append(schedule.place(broker.state))
+        if not placed[-1]:
+            break
+        broker.record(events.Assigned(1, (task,)))
+        broker.record(events.Entered("running", (task,), (1.0,)))
+        assert schedule.place(broker.state) == {}
+        broker.record(events.Entered("uploading", (task,), (2.0,)))
+
+    assert placed == [{1: [1]}, {1: [2]}, {}]
