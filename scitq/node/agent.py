@@ -153,7 +153,11 @@ class Agent:
         self._presence.tick(now)
         self._relieve(now)
         if self._stand == "joined" and self._announced != str(self._presence):
-            self._break("it has to hear of the container engine", now)
+            say(f"the broker is told what container engine answers here: {str(self._presence) or 'none'}")
+            self._away_since = self._heard_at
+            self._link.close()
+            self._stand, self._next = "closed", now
+            self._watch()
         if not self._jobs.busy:
             self._jobs.pool.flush()
         return readable

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import docker
 
 ANSWER_SECONDS = 60
+PROGRESS_SECONDS = 10.0  # between two words about a pull
 CREATE_SECONDS = 120.0
 CONNECTIONS = 64
 
@@ -184,13 +185,14 @@ class Engine:
         """The ids of the images that are here."""
         return [one["Id"] for one in self._ask("images")]
 
-    def pull(self, image: str, login: Login | None, progress: Callable[[int, int], None]) -> None:
-        """Fetch an image; `progress` hears bytes here and bytes in all, as far as they are known."""
+    def pull(self, image: str, login: Login | None, progress: Callable[[int, int], None]) -> int:
+        """Fetch an image; the bytes fetched. `progress` hears of those here and of all known, now and then."""
         from docker.utils import parse_repository_tag
 
         repository, tag = parse_repository_tag(image)
         auth = None if login is None else {"username": login.user, "password": login.password}
         layers: dict[str, tuple[int, int]] = {}
+        tell_at = time.monotonic() + PROGRESS_SECONDS
         with Told():
             for line in self._api.pull(repository, tag=tag or "latest", stream=True, decode=True, auth_config=auth):
                 if problem := line.get("error"):
@@ -198,9 +200,12 @@ class Engine:
                 detail = line.get("progressDetail") or {}
                 if line.get("status") == "Downloading" and detail.get("total"):
                     layers[line["id"]] = (detail["current"], detail["total"])
-                elif line.get("status") in {"Download complete", "Pull complete"} and line.get("id") in layers:
+                elif line.get("status") == "Download complete" and line.get("id") in layers:
                     layers[line["id"]] = (layers[line["id"]][1],) * 2
-                progress(sum(here for here, _ in layers.values()), sum(total for _, total in layers.values()))
+                if time.monotonic() >= tell_at:
+                    tell_at += PROGRESS_SECONDS
+                    progress(sum(here for here, _ in layers.values()), sum(total for _, total in layers.values()))
+        return sum(here for here, _ in layers.values())
 
     def run_and_remove(self, image: str, argv: list[str], binds: list[str], labels: Mapping[str, str]) -> int:
         """Run a program as root in a container without network, and wait for it; its exit code."""

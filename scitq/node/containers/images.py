@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from scitq.model import MIB
 from scitq.node.containers.answers import EngineAway, EngineRefused, NoSuchImage
 from scitq.node.containers.engine import Engine, Login
 from scitq.node.containers.presence import Presence
 from scitq.node.crew import Crew
+from scitq.node.say import say
 
 PAUSES = (1.0, 4.0, 15.0, 60.0)  # seconds between the tries of one image
 FINAL = re.compile(
@@ -28,7 +30,6 @@ class Images:
         self._presence = presence
         self._crew = crew
         self._wanted: dict[str, list[Then]] = {}
-        self._progress: dict[str, tuple[int, int]] = {}
 
     def bring(self, image: str, then: Then) -> None:
         """Have it on this machine: at once when it is there already."""
@@ -37,21 +38,14 @@ class Images:
         if len(waiting) == 1:
             self._crew.do("engine", partial(_here, self._presence, image), partial(self._looked, image))
 
-    def progress(self, image: str) -> tuple[int, int] | None:
-        """Bytes pulled and bytes in all, while it is being pulled."""
-        return self._progress.get(image)
-
     def _looked(self, image: str, found: object) -> None:
         if isinstance(found, NoSuchImage | EngineAway):
-            self._progress[image] = (0, 0)
-            login = self.logins.get(registry_of(image))
-            work = partial(_pull, self._presence, image, login, partial(self._progress.__setitem__, image))
-            self._crew.do("pulling", work, partial(self._pulled, image))
+            work = partial(_pull, self._presence, image, self.logins.get(registry_of(image)))
+            self._crew.do("pulling", work, partial(self._brought, image))
         else:
-            self._pulled(image, found)
+            self._brought(image, found)
 
-    def _pulled(self, image: str, result: object) -> None:
-        self._progress.pop(image, None)
+    def _brought(self, image: str, result: object) -> None:
         for then in self._wanted.pop(image, ()):
             then(result)
 
@@ -66,7 +60,7 @@ def _here(presence: Presence, image: str) -> str:
     return presence.engine.user_of(image)
 
 
-def _pull(presence: Presence, image: str, login: Login | None, progress: Callable[[tuple[int, int]], None]) -> str:
+def _pull(presence: Presence, image: str, login: Login | None) -> str:
     """Pull until it works or cannot work; while there is no engine no try is counted."""
     tries = iter(PAUSES)
     while True:
@@ -76,7 +70,9 @@ def _pull(presence: Presence, image: str, login: Login | None, progress: Callabl
             try:
                 return engine.user_of(image)
             except NoSuchImage:
-                engine.pull(image, login, lambda here, total: progress((here, total)))
+                begin = time.monotonic()
+                size = engine.pull(image, login, partial(_tell, image))
+                say(f"pulled the image {image}: {size / MIB:.0f} MiB in {time.monotonic() - begin:.1f} s")
                 return engine.user_of(image)
         except EngineAway:
             if engine is not None:
@@ -89,6 +85,10 @@ def _pull(presence: Presence, image: str, login: Login | None, progress: Callabl
                     f"the image {image} cannot be had: {problem}{_hint(str(problem), login)}"
                 ) from None
             time.sleep(pause)
+
+
+def _tell(image: str, here: int, total: int) -> None:
+    say(f"pulling the image {image}: {here / MIB:.0f} of {total / MIB:.0f} MiB")
 
 
 def _hint(problem: str, login: Login | None) -> str:

@@ -174,17 +174,26 @@ class Minder:
 
     def _mind(self) -> None:
         try:
-            if self._order is None or self._make(self._order):
-                self._tell(self._see_it_end())
+            self._live()
             self._over.wait()
             if not self._closed:
                 self._with_patience(self._remove)
         except _Closed:
             return
+
+    def _live(self) -> None:
+        """All of it, up to its end and the word of that."""
+        try:
+            if self._order is None or self._make(self._order):
+                self._tell(self._see_it_end())
+        except _Closed:
+            raise
+        except OSError as problem:  # a disk that is full, as a rule
+            self._tell(self._lost(f"the worker could not go on with it: {problem}"))
         except Exception as defect:  # noqa: BLE001 - one container that cannot be minded must not end the others
-            problem = f"a defect of scitq, please report it: {defect!r}"
-            say(f"attempt {self.name}: {problem}")
-            self._shop.tell(orders.Lost(self.name, self._record.wall, "", problem))
+            reason = f"a defect of scitq, please report it: {defect!r}"
+            say(f"attempt {self.name}: {reason}")
+            self._tell(self._lost(reason))
 
     def _make(self, order: orders.ContainerOrder) -> bool:
         """Make it and start it, once the engine is there; False when its story is over with that."""

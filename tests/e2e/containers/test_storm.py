@@ -1,4 +1,4 @@
-"""Many containers while agent and engine are killed again and again: every task ends right, and nothing is left over."""
+"""Many containers while agent and engine are killed again and again: all end right, and nothing is left over."""
 
 import random
 import time

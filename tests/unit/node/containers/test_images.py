@@ -32,13 +32,14 @@ class FakeEngine:
             raise NoSuchImage(image)
         return "someone"
 
-    def pull(self, image: str, login: Login | None, progress: Callable[[int, int], None]) -> None:
+    def pull(self, image: str, login: Login | None, progress: Callable[[int, int], None]) -> int:
         self.pulls.append((image, login))
         progress(1, 2)
         assert self.go.wait(10)
         if self.problems:
             raise EngineRefused(self.problems.pop(0))
         self.here = True
+        return 2
 
 
 def done(crew: Crew, results: list[object], count: int) -> list[object]:
