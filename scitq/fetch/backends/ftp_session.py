@@ -1,13 +1,14 @@
-"""One conversation with an FTP server: login, names as bytes, one line for what goes wrong."""
+"""Conversations with FTP servers: login, names as bytes, one line for what goes wrong."""
 
 import ftplib
 import re
 import select
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from scitq.fetch.places import Place
+from scitq.fetch.places import Place, place
 from scitq.fetch.retries import busy
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import FetchError, NotThere, Refused, why
@@ -106,6 +107,62 @@ class Session(ftplib.FTP):
         except ftplib.error_perm:
             return set()
         return {line.strip().upper().split(" ")[0] for line in lines if line.strip()}
+
+
+class Connections:
+    """Those that are logged in and wait for the next call; for several threads."""
+
+    def __init__(self) -> None:
+        self._idle: dict[Place, list[Session]] = {}
+        self._guard = threading.Lock()
+
+    def close(self) -> None:
+        """End them."""
+        with self._guard:
+            idle, self._idle = self._idle, {}
+        for session in (one for some in idle.values() for one in some):
+            session.close()
+
+    __del__ = close
+
+    def take(self, server: Place) -> Session:
+        """A connection that nobody else uses meanwhile. Raises FetchError."""
+        while True:
+            with self._guard:
+                idle = self._idle.get(server)
+                session = idle.pop() if idle else None
+            if session is None:
+                return Session(server)
+            if session.usable():
+                return session
+            session.close()
+
+    def give(self, server: Place, session: Session) -> None:
+        """Keep a connection that has had its last answer."""
+        with self._guard:
+            self._idle.setdefault(server, []).append(session)
+
+    @contextmanager
+    def at(self, path: str) -> Iterator[tuple[Session, str]]:
+        """A connection to the server of a path, for as long as the block takes, and the path there."""
+        server, below = apart(path)
+        session = self.take(server)
+        try:
+            with told(server.host):
+                yield session, below
+        except (NotThere, Refused):
+            self.give(server, session)  # an answer like any other
+            raise
+        except BaseException:
+            session.close()
+            raise
+        self.give(server, session)
+
+
+def apart(path: str) -> tuple[Place, str]:
+    """The server, and the path there."""
+    server, _, below = path.partition("/")
+    return place(server, ftplib.FTP_PORT), below
 
 
 def sent(text: str) -> str:

@@ -67,7 +67,7 @@ def test_a_large_file_comes_by_several_connections(place: tuple[str, Path], tmp_
 
     assert moved == len(CONTENT)
     assert (tmp_path / "a").read_bytes() == CONTENT
-    assert 1 < len(next(iter(storage._idle.values()))) <= settings().connections + 1
+    assert 1 < len(next(iter(storage._connections._idle.values()))) <= settings().connections + 1
     storage.close()
 
 
