@@ -175,7 +175,8 @@ class Carrier:
                 folders.open_to_all(folder)
                 self.pool.start(starting.container(job, folder, self._tools.data, cpus))
             else:
-                self.pool.start(starting.command(job, owner, folder, self._tools.environment, cpus))
+                where = self._tools.resources.folder
+                self.pool.start(starting.command(job, owner, folder, self._tools.environment, cpus, where))
         except OSError as problem:
             self.cannot_start(job, "lost", f"the worker could not start it: {problem}")
         except Exception as defect:  # noqa: BLE001 - one task that cannot be ordered must not end all the others

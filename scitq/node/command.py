@@ -9,6 +9,7 @@ from typing import Any
 
 from scitq.node.offspring import children, kill_all, signal_all, stop_all
 from scitq.node.oom import OomKills, OomScore
+from scitq.node.shield import Shield
 from scitq.node.spawn import CannotStartError, spawn
 from scitq.node.spill import Stream
 
@@ -27,10 +28,10 @@ _now = time.monotonic
 class Command:
     """A running command: its pids, its two pipes, its clocks. `order` is the agent's start order as it came."""
 
-    def __init__(self, order: list[Any], outbox: str, kills: OomKills, score: OomScore) -> None:
+    def __init__(self, order: list[Any], outbox: str, kills: OomKills, score: OomScore, shield: Shield) -> None:
         """Make it without starting it."""
         (_, self.name, self.argv, self.env, self.folder, self.uid, self.gid, self.umask) = order[:8]
-        (self.timeout, head, tail, self.mark, self.spec) = order[8:]
+        (self.timeout, head, tail, self._only_read, self.mark, self.spec) = order[8:]
         self.wall = time.time()
         self.pid = 0
         self.ticks = (0, 0)
@@ -40,6 +41,7 @@ class Command:
         self.cause: str | None = None
         self._kills = kills
         self._score = score
+        self._shield = shield
         self._kills_before = 0
         self._listening = False
         self._status: int | None = None
@@ -71,6 +73,7 @@ class Command:
         except (OSError, ValueError) as error:
             folder = os.fsdecode(self.folder)
             raise CannotStartError(f"cannot enter the task's folder {folder}: {error}") from None
+        self._shield.up(self._only_read)
         os.umask(self.umask)
         self.env[b"SCITQ_ATTEMPT"] = self.mark
         self._kills_before = self._kills.count()
@@ -279,6 +282,7 @@ class Command:
         seconds: float,
         rss: int | None,
     ) -> list[Any]:
+        self._shield.down()
         return [
             "end",
             self.name,

@@ -6,8 +6,8 @@ It listens on `FOLDER/NUMBER.sock` (made by the agent, handed over with the held
 when the keeper is dead) and records in `FOLDER/NUMBER.records`. Both directions are plain msgpack arrays one after
 the other; the newest agent to connect is the one listened to, after all that its predecessor said.
 
-    agent   start name argv env folder uid gid umask timeout head tail mark spec | back name | kill name cause
-            terminate name cause grace | suspend name | resume name | ack name | exit
+    agent   start name argv env folder uid gid umask timeout head tail only_read mark spec | back name
+            kill name cause | terminate name cause grace | suspend name | resume name | ack name | exit
     keeper  hello version held | start ... and end ... (the records) | output name out err
             live name stream offset bytes | returned name | already name | refused name reason
 
@@ -29,6 +29,7 @@ from scitq.node.offspring import reap_strays
 from scitq.node.oom import OomKills, OomScore
 from scitq.node.reception import Reception
 from scitq.node.records import Record, RecordFile
+from scitq.node.shield import Shield
 from scitq.node.spawn import CannotStartError
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class Keeper:
         self._session = os.getsid(0)
         self._kills = OomKills()
         self._score = OomScore()
+        self._shield = Shield()
 
         self._queue: dict[str, list[Any]] = {}
         self._current: Command | None = None
@@ -150,7 +152,7 @@ class Keeper:
 
     def _start_next(self) -> None:
         name = next(iter(self._queue))
-        command = Command(self._queue.pop(name), self._outbox, self._kills, self._score)
+        command = Command(self._queue.pop(name), self._outbox, self._kills, self._score, self._shield)
         if self._records.grown:
             self._cut()
         self._begin = ["begin", name, command.mark, self._boot, self._session, command.wall, command.spec]

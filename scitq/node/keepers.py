@@ -134,6 +134,7 @@ class KeeperPool:
                 order.timeout,
                 order.head,
                 order.tail,
+                order.only_read,
                 os.fsencode(f"{self._mesh}/{order.name}"),
                 order.spec,
             ]

@@ -16,7 +16,8 @@ class Order(Struct, frozen=True, kw_only=True):
 
     `env` is the whole environment of the task (`SCITQ_ATTEMPT` is added to it). `folder` exists. `timeout` is in
     seconds of running, suspended time not counted. `head` and `tail` bound each of stdout and stderr, in bytes:
-    `head` None keeps everything. `spec` comes back untouched after a restart of the agent.
+    `head` None keeps everything. `only_read`: folders that it cannot write to, where mounts are allowed. `spec` comes
+    back untouched after a restart of the agent.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Order(Struct, frozen=True, kw_only=True):
     timeout: float | None = None
     head: int | None = None
     tail: int = 0
+    only_read: tuple[bytes, ...] = ()
     spec: bytes = b""
 
 

@@ -10,8 +10,8 @@ from scitq.node.job import Job
 from scitq.node.orders import ContainerOrder, Order
 
 
-def command(job: Job, owner: Owner | None, folder: str, environment: Environment, cpus: int) -> Order:
-    """The order of a task without a container, in a folder that is ready."""
+def command(job: Job, owner: Owner | None, folder: str, environment: Environment, cpus: int, resources: str) -> Order:
+    """The order of a task without a container, in a folder that is ready; `resources`: where all of them lie."""
     spec = job.spec
     head, tail = _kept(spec.log_limit)
     return Order(
@@ -24,6 +24,7 @@ def command(job: Job, owner: Owner | None, folder: str, environment: Environment
         timeout=spec.run_timeout,
         head=head,
         tail=tail,
+        only_read=(os.fsencode(f"{folder}/resource"), os.fsencode(resources)) if spec.resources else (),
         spec=msgspec.msgpack.encode(job.carried),
     )
 

@@ -105,13 +105,35 @@ def test_a_changed_source_is_fetched_again_under_nobodys_feet(
     assert printed(broker, first) == b"oldnow old"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount is for root to make")
+def test_not_even_root_writes_to_a_resource_or_removes_it(
+    broker: ScriptedBroker, agent: Worker, source: CountingServer
+) -> None:
+    source.files["/db"] = b"good"
+    uri = f"{source.url}/db"
+    script = """
+        chmod u+w $RESOURCE/db; echo bad > $RESOURCE/db; rm -f $RESOURCE/db; touch $RESOURCE/new
+        echo bad > $(echo ../../../resources/*.*[0-9])/db; ln $RESOURCE/db db
+        cat $RESOURCE/db; echo mine > $OUTPUT/x; cat $OUTPUT/x
+    """
+
+    first = broker.end_of(broker.run(1, "sh", "-c", script, resources=(uri,)))
+    second = broker.end_of(broker.run(2, "sh", "-c", "cat $RESOURCE/db", resources=(uri,)))
+
+    assert (first.stdout, first.outcome.reason) == (b"goodmine\n", ""), first
+    assert first.stderr.count(b"Read-only file system") == 5
+    assert first.stderr.count(b"Invalid cross-device link") == 1
+    assert (second.stdout, source.gets) == (b"good", {"/db": 1})
+    assert str(agent.scratch) not in Path("/proc/mounts").read_text()
+
+
 def test_what_a_task_does_to_a_resource_is_told_and_undone(
     broker: ScriptedBroker, agent: Worker, source: CountingServer
 ) -> None:
-    """By a name of the file outside of the folder that the task was given, for that one cannot be written."""
+    """Root has to take the mount away first."""
     source.files["/db"] = b"good"
     uri = f"{source.url}/db"
-    script = "cd $(dirname $RESOURCE)/../../resources/*.*[0-9]/ && chmod u+w db && echo bad > db"
+    script = "umount $RESOURCE; chmod u+w $RESOURCE/db && echo bad > $RESOURCE/db"
 
     first = broker.end_of(broker.run(1, "sh", "-c", script, resources=(uri,)))
     second = broker.end_of(broker.run(2, "sh", "-c", "cat $RESOURCE/db", resources=(uri,)))

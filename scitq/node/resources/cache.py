@@ -54,6 +54,11 @@ class Resources:
                 remove(found.path)
         disk.offer(self._spares)
 
+    @property
+    def folder(self) -> str:
+        """Where all of them lie."""
+        return str(self._folder)
+
     def bring(self, uri: str, user: str, stop: threading.Event, limit_s: float | None = None) -> Brought:
         """Have it here, whole and as its source is now, and in use by `user` until `release`. Raises FetchError."""
         key = key_of(uri)
