@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from scitq.node import orders
-from scitq.node.containers.minder import Minder, Shop
+from scitq.node.containers.minder import Minder
 from scitq.node.containers.presence import Presence
 from scitq.node.containers.record import Record, Records
+from scitq.node.containers.reins import Shop
 from scitq.node.containers.strays import remove_strays
 from scitq.node.containers.watch import Watch
 from scitq.node.containers.words import Owner

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.containers.kit import run, task
-from tests.e2e.home import Home
+from tests.e2e.home import Home, until
 from tests.servers.dockerd import Dockerd
 from tests.servers.registry import ADDRESS, PASSWORD, USER, Registry, registry
 
