@@ -7,7 +7,7 @@ actions included.
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain
@@ -168,13 +168,14 @@ def put(
     *,
     stop: threading.Event | None = None,
     limit_s: float | None = None,
+    within: Sequence[str] | None = None,
 ) -> Stored:
     """Store all that a folder holds below an address, in the place of files of the same name.
 
     Each appears when it is whole. Links are stored as the content they lead to; folders without files are
     not stored. What has no content to store (a link that leads nowhere, a socket, a device) is an error,
-    raised when all the rest is stored. `limit_s`: seconds, no limit by default. Raises FetchError (Stopped,
-    TimedOut), one line that names the address.
+    raised when all the rest is stored; so is, when `within` is given, what really lies in none of these folders.
+    `limit_s`: seconds, no limit by default. Raises FetchError (Stopped, TimedOut), one line that names the address.
     """
     known = settings()
     with naming(text):
@@ -185,11 +186,14 @@ def put(
         entries = _begun(source)
         stored: list[tuple[str, int]] = []
         failed: list[str] = []
+        tops = None if within is None else [f"{os.path.realpath(one)}/" for one in within]
 
         def store(entry: Entry) -> int:
             refuse_trouble(entry)
             with naming(entry.name):
                 local, path = os.path.join(source, entry.name), target.path(entry.name)
+                if tops is not None and not os.path.realpath(local).startswith(tuple(tops)):
+                    raise FetchError("is a link out of the folder", retry=False)
                 return patiently(lambda: target.storage.upload(local, path, watch), watch, known.tries)
 
         for entry, result in each(entries, store, known.parallel, watch):

@@ -25,7 +25,8 @@ from scitq.node.lifecycle import Do, Event
 from scitq.node.outbox import Outbox
 from scitq.node.pools import Pools
 from scitq.node.resources.cache import Resources
-from scitq.node.staging import NotStaged, Store, stage, upload
+from scitq.node.results import lead_here, upload
+from scitq.node.staging import NotStaged, Store, stage
 from scitq.wire import End, Started
 
 SLOW_UPLOAD = 30.0  # seconds after which the broker is asked once more before the end
@@ -189,9 +190,17 @@ class Carrier:
             self.pool.kill(job.name, "halted")
 
     def _upload(self, job: Job) -> None:
-        job.stop = Flag()
-        folder = f"{self.folders.path(job.name)}/output"
-        work = partial(upload, folder, job.spec.output, job.stop)
+        """Of who runs as somebody else, or in a container, nothing is read through links that lead elsewhere."""
+        job.stop = stop = Flag()
+        folder = self.folders.path(job.name)
+        others = job.spec.container or job.spec.uid is not None or job.spec.gid is not None
+        within = [folder, *filter(None, [self._tools.data])] if others else None
+
+        def work() -> Uploaded:
+            if job.spec.container:
+                lead_here(folder)
+            return upload(f"{folder}/output", job.spec.output, stop, within)
+
         self._tools.crew.do("storing", work, partial(self._uploaded, job))
 
     def _abandon(self, job: Job) -> None:

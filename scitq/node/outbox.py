@@ -186,6 +186,7 @@ class Outbox:
             self._sent[name] = (self.now, end)
             ends.append(end)
             room -= 256 + len(end.stdout) + len(end.stderr)
+            room -= sum(len(name) + 16 for name, _ in end.outcome.stored)
             if room <= 0:
                 break
         return ends

@@ -1,4 +1,4 @@
-"""What is done before and after a command, in a thread: bring its inputs and resources, store its results."""
+"""What is done before a command, in a thread: bring its inputs and resources."""
 
 import os
 import threading
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from scitq.fetch import Fetched, FetchError, Seen, Stopped, TimedOut, look, put
+from scitq.fetch import Fetched, FetchError, Seen, Stopped, TimedOut, look
 from scitq.fetch.parallel import each
 from scitq.fetch.storage import Watch
 from scitq.model import Class, Spec
@@ -16,13 +16,12 @@ from scitq.node.arrivals import Arrivals
 from scitq.node.disk import Disk, expected, is_full
 from scitq.node.environment import Owner
 from scitq.node.folders import ARRIVING, Folders
-from scitq.node.job import Staged, Uploaded
+from scitq.node.job import Staged
 from scitq.node.leftovers import Leftovers
 from scitq.node.resources.cache import Brought, Resources
 
 PARALLEL = 4  # addresses of one task at once
 STAGING_PAUSES = (1.0, 4.0, 15.0)  # seconds between the tries of one address
-UPLOAD_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 
 R = TypeVar("R")
 
@@ -189,18 +188,3 @@ def _refuse_taken(seen: dict[str, Seen]) -> None:
             if entry.name in taken:
                 raise FetchError(f"{uri}: {entry.name} is already there, from another input", retry=False)
             taken[entry.name] = uri
-
-
-def upload(folder: str, address: str, stop: threading.Event) -> Uploaded:
-    """Store what a task left in its output folder; tried again with growing pauses."""
-    begin = time.monotonic()
-    problem = ""
-    for pause in (*UPLOAD_PAUSES, None):
-        try:
-            stored = put(folder, address, stop=stop)
-            return Uploaded(time.monotonic() - begin, stored.bytes, stored.files)
-        except FetchError as error:
-            problem = error.reason
-            if pause is None or not error.retry or isinstance(error, Stopped) or stop.wait(pause):
-                break
-    return Uploaded(time.monotonic() - begin, problem=problem)

@@ -106,8 +106,16 @@ def tasks(state: State, peer: Peer, message: wire.Tasks, decision: Decision) -> 
 def attempts(state: State, peer: Peer, message: wire.Attempts, decision: Decision) -> None:
     """A page of tasks, each with all its attempts."""
     found, following = _page(state, message)
-    rows = tuple(attempt for task in found for attempt in attempts_of(state, task))
-    decision.send(peer.route, wire.AttemptPage(id=message.id, attempts=rows, next=following))
+    rows: list[Attempt] = []
+    size = 0
+    for number, task in enumerate(found):
+        attempts = list(attempts_of(state, task))
+        size += sum(len(name) + 16 for attempt in attempts for name, _ in attempt.stored)
+        if number and size > PAGE_BYTES:
+            following = found[number - 1]
+            break
+        rows += attempts
+    decision.send(peer.route, wire.AttemptPage(id=message.id, attempts=tuple(rows), next=following))
 
 
 def _page(state: State, message: wire.Tasks | wire.Attempts) -> tuple[list[int], int | None]:

@@ -12,7 +12,7 @@ from scitq.node.disk import Disk
 from scitq.node.folders import Folders
 from scitq.node.leftovers import Leftovers
 from scitq.node.resources.cache import Resources
-from scitq.node.staging import NotStaged, Store, stage, upload
+from scitq.node.staging import NotStaged, Store, stage
 
 
 class NoPause(threading.Event):
@@ -41,12 +41,11 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[FetchError]], list[float | None]]:
-    """Let `get` or `put` fail in this way before it does what it is asked to; gives the limits it was told."""
+    """Let `get` fail in this way before it does what it is asked to; gives the limits it was told."""
 
     def arrange(name: str, failures: list[FetchError]) -> list[float | None]:
         limits: list[float | None] = []
-        home = arrivals if name == "get" else staging
-        real = getattr(home, name)
+        real = getattr(arrivals, name)
 
         def pretend(*words: object, **options: object) -> Fetched:
             limits.append(options.get("limit_s"))  # type: ignore[arg-type]
@@ -54,7 +53,7 @@ def fails(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, list[FetchError]], 
                 raise failures.pop(0)
             return real(*words, **options)  # type: ignore[no-any-return]
 
-        monkeypatch.setattr(home, name, pretend)
+        monkeypatch.setattr(arrivals, name, pretend)
         return limits
 
     return arrange
@@ -179,26 +178,4 @@ def test_of_several_inputs_the_first_that_fails_ends_the_others(tmp_path: Path, 
     with pytest.raises(NotStaged, match="nothing"):
         stage("1.1", Spec(inputs=(f"{tmp_path}/a", f"{tmp_path}/nothing")), None, store, stop)
 
-    assert stop.pauses == []
-
-
-def test_an_upload_is_tried_again_with_growing_pauses(
-    tmp_path: Path, stop: NoPause, fails: Callable[..., list[float | None]]
-) -> None:
-    (tmp_path / "output").mkdir()
-    (tmp_path / "output/x").write_text("12")
-    fails("put", [FetchError("busy", True)] * 4)
-
-    stored = upload(f"{tmp_path}/output", f"{tmp_path}/results", stop)
-
-    assert (stored.stored, stored.bytes_out, stored.problem) == ((("x", 2),), 2, "")
-    assert stop.pauses == list(staging.UPLOAD_PAUSES[:4])
-
-
-def test_an_upload_that_cannot_work_says_why_at_once(
-    tmp_path: Path, stop: NoPause, fails: Callable[..., list[float | None]]
-) -> None:
-    fails("put", [FetchError("forbidden", False)])
-
-    assert upload(f"{tmp_path}", f"{tmp_path}/results", stop).problem == "forbidden"
     assert stop.pauses == []

@@ -1,0 +1,58 @@
+"""What is done after a command, in a thread: store what it left in its output folder."""
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+
+from scitq.fetch import FetchError, Stopped, put
+from scitq.node.job import Uploaded
+
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
+TOLD_BYTES = 256 * 1024  # of names in the record of an attempt; the rest is told as a number
+PARTS_OF_CONTAINER = {"/input": "input", "/output": "output", "/resource": "resource", "/tmp": "tmp"}  # noqa: S108
+
+
+def upload(folder: str, address: str, stop: threading.Event, within: Sequence[str] | None = None) -> Uploaded:
+    """Store an output folder; tried again with growing pauses. `within`: links may lead to these folders only."""
+    begin = time.monotonic()
+    problem = ""
+    for pause in (*PAUSES, None):
+        try:
+            stored = put(folder, address, stop=stop, within=within)
+            return Uploaded(time.monotonic() - begin, stored.bytes, told(stored.files))
+        except FetchError as error:
+            problem = error.reason
+            if pause is None or not error.retry or isinstance(error, Stopped) or stop.wait(pause):
+                break
+    return Uploaded(time.monotonic() - begin, problem=problem)
+
+
+def told(files: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    """Names and sizes for the record of an attempt; past a limit the last one stands for all that follow."""
+    listed: list[tuple[str, int]] = []
+    room = TOLD_BYTES
+    for number, (name, size) in enumerate(files):
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        room -= len(shown.encode()) + 16
+        if room < 0:
+            rest = files[number:]
+            listed.append((f"… and {len(rest)} more", sum(size for _, size in rest)))
+            break
+        listed.append((shown, size))
+    return tuple(listed)
+
+
+def lead_here(task: str) -> None:
+    """Let links in the output of a container, which name paths as seen inside, lead to the same files outside."""
+    top = f"{task}/output"
+    for here, folders, files in os.walk(top):
+        for name in folders + files:
+            path = f"{here}/{name}"
+            if not os.path.islink(path):
+                continue
+            target = os.readlink(path)
+            for inside, part in PARTS_OF_CONTAINER.items():
+                if target == inside or target.startswith(f"{inside}/"):
+                    os.unlink(path)
+                    os.symlink(os.path.relpath(f"{task}/{part}{target[len(inside) :]}", here), path)
