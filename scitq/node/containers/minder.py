@@ -238,10 +238,13 @@ class Minder(Reins):
         return orders.Lost(self.name, self._record.wall or time.time(), "", reason)
 
     def _never_started(self, engine: Engine) -> orders.Event:
-        """Made, and not started: it goes back, unless an agent that is gone may just have asked for the start."""
+        """Made, and not started: it goes back, unless it is taken for started, or may just be about to be."""
         engine.remove(self._called)
-        asked = self._order is None and self._record.phase == "starting"
-        return self._lost("the agent was killed while it started it") if asked else orders.Returned(self.name)
+        if self._vouched:
+            return self._lost(ENGINE_DIED)
+        if self._order is None and self._record.phase == "starting":
+            return self._lost("the agent was killed while it started it")
+        return orders.Returned(self.name)
 
     # Small things
 

@@ -45,6 +45,7 @@ class Reins:
         self._over = threading.Event()  # acknowledged: nothing of it is needed any more
         self._let_go = False  # not to be started any more
         self._begun = record.phase != "ordered"
+        self._vouched = False  # it was said to have started: it cannot be returned any more
         self._told_start = record.phase == "started"
         self._killed = False
         # When SIGKILL is due, by monotonic clock. Whether an earlier agent has sent it is not known.
@@ -55,6 +56,7 @@ class Reins:
         """Have it not started; False when it may have been by now. Returned follows."""
         with self._guard:
             self._let_go = not self._begun
+            self._vouched = self._begun
             return self._let_go
 
     def kill(self, cause: str) -> None:

@@ -35,6 +35,7 @@ def test_one_pull_serves_many_tasks_and_the_login_lies_in_one_private_file(
         numbers = client.submit_many([task("true", container=image)] * 20)
         assert {end.status for end in client.wait(numbers, timeout=55)} == {"succeeded"}
     assert shelf.pulls(image) == 1  # its configuration: the one layer is here already
+    until(lambda: not docker.containers(), "no container holds the image")
     docker.docker("rmi", image)
 
     assert house.scitq("manage", "registry", "list").splitlines()[-1].split()[:2] == [ADDRESS, USER]
