@@ -36,7 +36,7 @@ class Arrivals:
     def bring(self, uri: str, seen: Seen | None, stop: threading.Event, limit_s: float | None = None) -> Fetched:
         """Fetch an address, or what is missing of it. Raises FetchError."""
         home = self._home(uri)
-        if seen is not None and os.path.isdir(home) and self._told(home) == _Whole(seen.version, self._boot):
+        if seen is not None and seen.version and os.path.isdir(home) and self._told(home) == _Whole(seen.version, self._boot):
             return Fetched((), 0, seen.version)
         with suppress(FileNotFoundError):
             os.unlink(f"{home}.json")
