@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import alone, crowd, held, machine, report, sleepers, throughput, worker
+from benchmarks import alone, containers, crowd, held, machine, report, sleepers, throughput, worker
 from benchmarks.figures import FULL, SHORT, Row
 
 PARTS = {
@@ -18,6 +18,7 @@ PARTS = {
     "alone": alone,
     "held": held,
     "crowd": crowd,
+    "containers": containers,
 }
 
 
