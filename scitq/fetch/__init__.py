@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scitq.fetch.jobs import Incomplete, Outcome, Report
     from scitq.fetch.listing import Usage, du, exists, info, list, nrlist  # noqa: A004 - the name that users know
     from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, Stopped, TimedOut
-    from scitq.fetch.transfer import Fetched, Seen, Stored, get, look, put
+    from scitq.fetch.transfer import Fetched, Seen, Stored, Unstored, get, look, put
     from scitq.fetch.uri import Uri, UriError, absolute, check, parse
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Stopped",
     "Stored",
     "TimedOut",
+    "Unstored",
     "Uri",
     "UriError",
     "Usage",
@@ -49,7 +50,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("Uri", "UriError", "absolute", "check", "parse"), "uri"),
     **dict.fromkeys(("Entry", "FetchError", "NotThere", "Refused", "Stopped", "TimedOut"), "storage"),
-    **dict.fromkeys(("Fetched", "Seen", "Stored", "get", "look", "put"), "transfer"),
+    **dict.fromkeys(("Fetched", "Seen", "Stored", "Unstored", "get", "look", "put"), "transfer"),
     **dict.fromkeys(("copy", "sync"), "copying"),
     "delete": "deleting",
     **dict.fromkeys(("Incomplete", "Outcome", "Report"), "jobs"),

@@ -23,7 +23,7 @@ from scitq.fetch.retries import patiently
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, FetchError, Stopped, TimedOut, Watch, storage_of
 from scitq.fetch.streams import Ahead
-from scitq.fetch.uri import Uri
+from scitq.fetch.uri import Uri, one_line
 
 R = TypeVar("R")
 
@@ -67,6 +67,14 @@ class Stored(NamedTuple):
 
     files: tuple[tuple[str, int], ...]  # relative names, and sizes in bytes; sorted
     bytes: int
+
+
+class Unstored(FetchError):
+    """Some of a folder could not be stored; the rest is."""
+
+    def __init__(self, reason: str, stored: Stored) -> None:
+        super().__init__(reason, retry=False)
+        self.stored = stored
 
 
 def look(text: str, *, stop: threading.Event | None = None, limit_s: float | None = None) -> Seen:
@@ -203,9 +211,11 @@ def put(
                 raise result
             else:
                 failed.append(result.reason)
-        if failed:
-            raise FetchError(f"{len(failed)} not stored, {len(stored)} stored; first: {min(failed)}", retry=False)
-        return Stored(tuple(sorted(stored)), watch.bytes)
+    done = Stored(tuple(sorted(stored)), watch.bytes)
+    if failed:
+        what = f"{len(failed)} not stored, {len(stored)} stored; first: {min(failed)}"
+        raise Unstored(f"{one_line(text)}: {what}", done)
+    return done
 
 
 def _begun(folder: str) -> Iterator[Entry]:

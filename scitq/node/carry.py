@@ -198,7 +198,7 @@ class Carrier:
 
         def work() -> Uploaded:
             if job.spec.container:
-                lead_here(folder)
+                lead_here(folder, self._tools.data)
             return upload(f"{folder}/output", job.spec.output, stop, within)
 
         self._tools.crew.do("storing", work, partial(self._uploaded, job))

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scitq.fetch import FetchError, Seen, Stopped, TimedOut, parse
+from scitq.node.say import say
 
 TRANSFERS = 8  # reservations on their way at once: each may be a task's inputs, several in parallel
 MARGIN = 256 << 20  # bytes always left, or a hundredth of a smaller disk: records and output need some
 UNPACKED = 3  # times its size, something packed is expected to need
-LOW = 0.05  # of the disk: with less than this free, what nobody needs is removed unasked
+LOW = 2 << 30  # bytes, or a fiftieth of a smaller disk: with less free, what nobody needs is removed unasked
 LOOK_S = 1.0  # between two looks at what nobody tells of: other programs fill and empty disks too
 
 
@@ -84,6 +85,7 @@ class Disk:
             self._queue.append(turn)
         try:
             most: int | None = None
+            has_said = False
             while not self._granted(turn, owner, path, size):
                 if stop.is_set():
                     raise Stopped("stopped", retry=False)
@@ -98,6 +100,10 @@ class Disk:
                         raise NoRoom(self._why(size), retry=False)
                     if made or alone:
                         continue
+                    if not has_said:
+                        has_said = True
+                        free = in_words(max(0, self._free()))
+                        say(f"{owner} waits for room: it needs {in_words(size)}, {free} are free")
                 with self._changed:
                     self._changed.wait(LOOK_S)
         finally:
@@ -114,13 +120,15 @@ class Disk:
     @property
     def is_low(self) -> bool:
         """Whether so little is free that what nobody needs should go."""
-        disk = os.statvfs(self._folder)
-        return disk.f_bavail < LOW * disk.f_blocks
+        return self._lacking() > 0
 
     def relieve(self) -> None:
         """Remove what nobody needs, until the disk is not low any more."""
+        self._make(self._lacking())
+
+    def _lacking(self) -> int:
         disk = os.statvfs(self._folder)
-        self._make(int(LOW * disk.f_blocks - disk.f_bavail) * disk.f_frsize)
+        return min(LOW, disk.f_blocks * disk.f_frsize // 50) - disk.f_bavail * disk.f_frsize
 
     @property
     def _is_alone(self) -> bool:

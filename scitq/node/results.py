@@ -5,12 +5,12 @@ import threading
 import time
 from collections.abc import Sequence
 
-from scitq.fetch import FetchError, Stopped, put
+from scitq.fetch import FetchError, Stopped, Unstored, put
 from scitq.node.job import Uploaded
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 TOLD_BYTES = 256 * 1024  # of names in the record of an attempt; the rest is told as a number
-PARTS_OF_CONTAINER = {"/input": "input", "/output": "output", "/resource": "resource", "/tmp": "tmp"}  # noqa: S108
+PARTS = ("input", "output", "resource", "tmp")
 
 
 def upload(folder: str, address: str, stop: threading.Event, within: Sequence[str] | None = None) -> Uploaded:
@@ -21,6 +21,9 @@ def upload(folder: str, address: str, stop: threading.Event, within: Sequence[st
         try:
             stored = put(folder, address, stop=stop, within=within)
             return Uploaded(time.monotonic() - begin, stored.bytes, told(stored.files))
+        except Unstored as error:
+            taken = time.monotonic() - begin
+            return Uploaded(taken, error.stored.bytes, told(error.stored.files), error.reason)
         except FetchError as error:
             problem = error.reason
             if pause is None or not error.retry or isinstance(error, Stopped) or stop.wait(pause):
@@ -43,16 +46,17 @@ def told(files: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
     return tuple(listed)
 
 
-def lead_here(task: str) -> None:
+def lead_here(task: str, data: str) -> None:
     """Let links in the output of a container, which name paths as seen inside, lead to the same files outside."""
     top = f"{task}/output"
+    seen = {f"/{part}": f"{task}/{part}" for part in PARTS} | ({"/data": data} if data else {})
     for here, folders, files in os.walk(top):
         for name in folders + files:
             path = f"{here}/{name}"
             if not os.path.islink(path):
                 continue
             target = os.readlink(path)
-            for inside, part in PARTS_OF_CONTAINER.items():
+            for inside, outside in seen.items():
                 if target == inside or target.startswith(f"{inside}/"):
                     os.unlink(path)
-                    os.symlink(os.path.relpath(f"{task}/{part}{target[len(inside) :]}", here), path)
+                    os.symlink(outside + target[len(inside) :], path)

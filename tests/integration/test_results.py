@@ -70,3 +70,4 @@ def test_what_is_refused_is_told_when_the_rest_is_stored(
 
     assert (done.outcome.status, done.outcome.class_, done.outcome.exit_code) == ("failed", "upload", 0)
     assert "2 not stored, 1 stored; first: dead is a link that leads nowhere" in done.outcome.reason
+    assert done.outcome.stored == (("x", 2),)

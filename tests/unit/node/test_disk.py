@@ -139,7 +139,7 @@ def test_a_disk_that_others_filled_is_relieved(scratch: Path) -> None:
     disk = Disk(scratch)
     (scratch / "spare").mkdir()
     fill(scratch / "spare/x", 2 * MIB)
-    fill(scratch / "others", 7 * MIB + MIB // 2 + MIB // 4)
+    fill(scratch / "others", 8 * MIB - MIB // 8)
     disk.offer(lambda: [spare(scratch / "spare/x", 1)])
     assert disk.is_low
 

@@ -90,12 +90,18 @@ def test_links_of_a_container_lead_where_they_led_inside(tmp_path: Path, task: P
     (task / "output/b").symlink_to("/tmp/b")
     (task / "output/outside").symlink_to("/etc/hostname")
 
-    lead_here(str(task))
-    done = upload(f"{task}/output", f"{tmp_path}/results", stop, [str(task)])
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/c").write_text("c")
+    (task / "output/c").symlink_to("/data/c")
+
+    lead_here(str(task), f"{tmp_path}/shared")
+    done = upload(f"{task}/output", f"{tmp_path}/results", stop, [str(task), f"{tmp_path}/shared"])
 
     assert "first: outside: is a link out of the folder" in done.problem
     assert (tmp_path / "results/sub/a").read_text() == "a"
     assert (tmp_path / "results/b").read_text() == "b"
+    assert (tmp_path / "results/c").read_text() == "c"
+    assert done.stored == (("a", 1), ("b", 1), ("c", 1), ("sub/a", 1))
 
 
 def test_a_long_list_of_results_ends_with_a_number() -> None:
