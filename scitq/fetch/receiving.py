@@ -2,6 +2,7 @@
 
 import select
 import socket
+import ssl
 import time
 
 from scitq.fetch.storage import FetchError, Watch
@@ -19,9 +20,20 @@ def receive(sock: socket.socket, view: memoryview, watch: Watch, stall_s: float)
     since = 0.0
     while True:
         try:
-            return sock.recv_into(view)
+            return _records(sock, view) if isinstance(sock, ssl.SSLSocket) else sock.recv_into(view)
         except TimeoutError:
             since = _still(since, watch, stall_s)
+
+
+def _records(sock: ssl.SSLSocket, view: memoryview) -> int:
+    """As many records as fit: each brings 16 KiB at most, for which the way through all layers is too long."""
+    count = sock.recv_into(view)
+    try:
+        while 0 < count < len(view) and (more := sock.read(len(view) - count, view[count:])):
+            count += more
+    except OSError:
+        pass  # the next call tells, what came counts
+    return count
 
 
 def await_answer(sock: socket.socket, watch: Watch, stall_s: float) -> None:

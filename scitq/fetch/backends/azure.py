@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -130,6 +129,8 @@ class Azure:
         return True
 
     def delete(self, top: str, keys: list[str], watch: Watch) -> Iterator[tuple[str, str]]:
+        from concurrent.futures import ThreadPoolExecutor  # not at the start of every transfer
+
         with ThreadPoolExecutor(self._at_once) as pool:
             yield from zip(keys, pool.map(partial(self._delete, top, watch), keys), strict=True)
 

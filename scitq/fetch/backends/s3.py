@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
-from xml.sax.saxutils import escape
 
 from scitq.fetch.backends.accounts import S3Access, s3_access
-from scitq.fetch.backends.answers import NO_STORAGE, Row, http_time, parsed, refusal
+from scitq.fetch.backends.answers import NO_STORAGE, Row, escaped, http_time, parsed, refusal
 from scitq.fetch.backends.bodies import Body, Chunk
 from scitq.fetch.backends.doors import Doors
 from scitq.fetch.backends.objects import Objects
@@ -132,7 +131,7 @@ class S3:
 
     def finish(self, top: str, key: str, upload: str, tags: list[str]) -> None:
         parts = "".join(
-            f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(tag)}</ETag></Part>"
+            f"<Part><PartNumber>{number}</PartNumber><ETag>{escaped(tag)}</ETag></Part>"
             for number, tag in enumerate(tags, start=1)
         )
         body = _xml(f"<CompleteMultipartUpload>{parts}</CompleteMultipartUpload>")
@@ -157,7 +156,7 @@ class S3:
 
     def _delete_together(self, top: str, keys: list[str]) -> dict[str, str]:
         """Those that are still there, and why."""
-        asked = "".join(f"<Object><Key>{escape(key)}</Key></Object>" for key in keys)
+        asked = "".join(f"<Object><Key>{escaped(key)}</Key></Object>" for key in keys)
         body = _xml(f"<Delete><Quiet>true</Quiet>{asked}</Delete>")
         md5 = base64.b64encode(body.hashed(hashlib.md5(usedforsecurity=False))).decode()
         answer = self._ask("POST", top, "", {"delete": ""}, {"content-md5": md5}, body)
