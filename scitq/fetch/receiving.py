@@ -4,6 +4,7 @@ import select
 import socket
 import ssl
 import time
+from typing import cast
 
 from scitq.fetch.storage import FetchError, Watch
 
@@ -29,7 +30,7 @@ def _records(sock: ssl.SSLSocket, view: memoryview) -> int:
     """As many records as fit: each brings 16 KiB at most, for which the way through all layers is too long."""
     count = sock.recv_into(view)
     try:
-        while 0 < count < len(view) and (more := sock.read(len(view) - count, view[count:])):
+        while 0 < count < len(view) and (more := cast("int", sock.read(len(view) - count, view[count:]))):
             count += more
     except OSError:
         pass  # the next call tells, what came counts

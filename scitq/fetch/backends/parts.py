@@ -50,7 +50,7 @@ def in_parts(
         tags[number] = patiently(lambda: store(number, body), watch, tries)
 
     with ThreadPoolExecutor(at_once) as pool:
-        on_their_way: "set[Future[None]]" = set()
+        on_their_way: set[Future[None]] = set()
         try:
             for number, body in enumerate(bodies, start=1):
                 on_their_way.add(pool.submit(one, number, body))
