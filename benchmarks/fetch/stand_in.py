@@ -6,7 +6,6 @@ Anything larger than 1 MiB gets an ETag that is no MD5, as S3 gives to what came
 """
 
 import ctypes
-import hashlib
 import os
 import shutil
 import signal
@@ -14,13 +13,14 @@ import socket
 import ssl
 import sys
 import threading
-import time
 import uuid
 from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
+
+from benchmarks.fetch.listing import etag, page
 
 PROCESSES = 2
 BLOCK = 1 << 20
@@ -148,33 +148,23 @@ class Connection:
     def _list(self, bucket: str, query: dict[str, str]) -> None:
         prefix = query.get("prefix", "")
         after = query.get("continuation-token") or query.get("start-after") or query.get("marker") or ""
-        names = [name for name in keys(self._root / bucket) if name.startswith(prefix) and name > after]
         count = min(int(query.get("max-keys", PAGE)), PAGE)
-        shown, folders = [], []
-        for name in names[: count if not query.get("delimiter") else None]:
-            rest, slash, _ = name[len(prefix) :].partition("/")
-            if query.get("delimiter") and slash:
-                if f"{prefix}{rest}/" not in folders:
-                    folders.append(f"{prefix}{rest}/")
-                continue
-            status = (self._root / bucket / name).stat()
-            shown.append(
-                f"<Contents><Key>{escape(name)}</Key><LastModified>{iso(status.st_mtime)}</LastModified>"
-                f"<ETag>{escape(etag(self._root / bucket / name))}</ETag><Size>{status.st_size}</Size>"
-                "<StorageClass>STANDARD</StorageClass></Contents>"
-            )
-        more = not query.get("delimiter") and len(names) > count
+        names, rows, more = page(self._root, bucket, prefix, after, sys.maxsize if query.get("delimiter") else count)
+        if query.get("delimiter"):
+            rests = [name[len(prefix) :].partition("/") for name in names]
+            rows = [row for row, (_, slash, _) in zip(rows, rests, strict=True) if not slash]
+            folders = dict.fromkeys(prefix + rest for rest, slash, _ in rests if slash)
+            rows += [f"<CommonPrefixes><Prefix>{escape(one)}/</Prefix></CommonPrefixes>" for one in folders]
+        last = escape(names[-1]) if more else ""
         self._xml(
-            f"<ListBucketResult><Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(shown)}</KeyCount>"
+            f"<ListBucketResult><Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><KeyCount>{len(rows)}</KeyCount>"
             f"<MaxKeys>{count}</MaxKeys><IsTruncated>{str(more).lower()}</IsTruncated>"
             + (
-                f"<NextContinuationToken>{escape(names[count - 1])}</NextContinuationToken>"
-                f"<NextMarker>{escape(names[count - 1])}</NextMarker>"
+                f"<NextContinuationToken>{last}</NextContinuationToken><NextMarker>{last}</NextMarker>"
                 if more
                 else ""
             )
-            + "".join(shown)
-            + "".join(f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in folders)
+            + "".join(rows)
             + "</ListBucketResult>"
         )
 
@@ -189,35 +179,6 @@ class Connection:
         if body is not None:
             lines.append(f"Content-Length: {len(body)}")
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode("latin-1") + (body or b""))
-
-
-def etag(path: Path) -> str:
-    """MD5 of small content, read once for each state of the file; something opaque of large content."""
-    status = path.stat()
-    state = (str(path), status.st_mtime_ns, status.st_size)
-    if state not in _etags:
-        small = status.st_size <= 1 << 20
-        _etags[state] = hashlib.md5(path.read_bytes()).hexdigest() if small else f"{status.st_mtime_ns:032x}-1"
-    return f'"{_etags[state]}"'
-
-
-def keys(bucket: Path) -> list[str]:
-    """All names of a bucket in order; looked up anew after half a second."""
-    found, until = _keys.get(bucket, ([], 0.0))
-    if time.monotonic() > until:
-        paths = (Path(at) / name for at, _, files in os.walk(bucket) for name in files)
-        found = sorted(path.relative_to(bucket).as_posix() for path in paths)
-        _keys[bucket] = (found, time.monotonic() + 0.5)
-    return found
-
-
-def iso(seconds: float) -> str:
-    """As the listing tells times."""
-    return time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(seconds))
-
-
-_etags: dict[tuple[str, int, int], str] = {}
-_keys: dict[Path, tuple[list[str], float]] = {}
 
 
 def main(folder: str, *certificate: str) -> None:

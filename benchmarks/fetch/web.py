@@ -7,47 +7,46 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.servers.vsftpd import vsftpd
-
 from benchmarks.fetch import movers, payload
 from benchmarks.fetch.contest import Subject, contest, row
 from benchmarks.fetch.size import Size
 from benchmarks.figures import Row
 from tests.servers.ena import ena
 from tests.servers.nginx import nginx
+from tests.servers.vsftpd import vsftpd
+
+RUN = "ERR000001"
 
 
 def rows(size: Size) -> Iterator[Row]:
     """Beside aria2 with four connections, and md5sum or gunzip of the file where it lies."""
     with payload.folder(4 * size.web) as home, ExitStack() as servers:
-        served = home / "served"
-        large = payload.file(served / "large", size.web)
-        packed = _packed(served / "packed.gz", size.web)
-        md5 = hashlib.md5(large.read_bytes()).digest()
+        served, target = home / "served", home / "got"
+        large = payload.file(served / "place" / f"{RUN}.fastq.gz", size.web)
+        packed = _packed(served / "place" / "packed.gz", size.web)
+        md5 = _md5(large)
         header = f'add_header Content-MD5 "{base64.b64encode(md5).decode()}";'
-        host = servers.enter_context(nginx(served, home / "nginx", f"location = /large {{ {header} }}"))
-        target = home / "got"
-        amount = f"{size.web >> 20:,} MiB"
-        yield _checked(f"HTTP, {amount}, MD5 checked on the way", f"http://{host}/large", large, target, size)
-        ftp = servers.enter_context(vsftpd(served, home / "vsftpd"))
+        http = servers.enter_context(nginx(served, home / "nginx", f"location = /place/{large.name} {{ {header} }}"))
+        ftp = servers.enter_context(vsftpd(served))
         portal = servers.enter_context(ena(home / "ena"))
-        portal.rows["ERR1"] = [
-            {
-                "run_accession": "ERR1",
-                "fastq_ftp": f"{ftp}/large",
-                "fastq_bytes": str(size.web),
-                "fastq_md5": md5.hex(),
-            }
-        ]
-        yield _checked(f"FTP, {amount}, MD5 checked on the way", f"ftp://{ftp}/large", large, target, size)
-        yield _unpacked(f"`|gunzip` of {amount} while downloading", f"http://{host}/packed.gz", packed, target, size)
+        path = f"{ftp}/place/{large.name}"
+        told = {"run_accession": RUN, "fastq_ftp": path, "fastq_bytes": str(size.web), "fastq_md5": md5.hex()}
+        portal.rows[RUN] = [told]
+        amount = f"{size.web >> 20:,} MiB"
+        at = f"http://{http}/place"
+        checked = f"{amount}, MD5 checked on the way"
+        mine = Subject((*movers.SCITQ, "copy", f"{at}/{large.name}", f"{target}/"))
+        yield _checked(f"HTTP, {checked}", mine, f"{at}/{large.name}", large, target, size)
+        mine = Subject((*movers.SCITQ, "copy", f"run+fastq@ftp://{RUN}", f"{target}/"), {"SCITQ_ENA_URL": portal.url})
+        yield _checked(f"FTP, {checked} (as run+fastq)", mine, f"ftp://{path}", large, target, size)
+        yield _unpacked(f"`|gunzip` of {amount} while downloading", f"{at}/packed.gz", packed, target, size)
 
 
-def _checked(title: str, address: str, large: Path, target: Path, size: Size) -> Row:
-    got = target / "large"
+def _checked(title: str, mine: Subject, address: str, large: Path, target: Path, size: Size) -> Row:
+    got = target / large.name
     costs, skipped = contest(
         {
-            "scitq": Subject((*movers.SCITQ, "copy", address, f"{target}/")),
+            "scitq": mine,
             "aria2 -x4": movers.aria2(address, target),
             "md5sum alone": Subject(("md5sum", str(large))),
         },
@@ -76,6 +75,12 @@ def _unpacked(title: str, address: str, packed: Path, target: Path, size: Size) 
         lambda: payload.same(plain, got) if got.exists() else None,
     )
     return row(title, costs, skipped, beside=("aria2 -x4", "gunzip alone"), must=1.15, reach=1.15, slowest=True)
+
+
+def _md5(path: Path) -> bytes:
+    """Read by blocks: children begin with the peak of who measures."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "md5").digest()
 
 
 def _packed(path: Path, size: int) -> Path:
