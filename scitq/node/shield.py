@@ -3,12 +3,12 @@
 Only root may do so. The file modes, and a look at the files at the end, are for the others.
 """
 
-import contextlib
 import ctypes
 import os
 
 _CLONE_NEWNS = 0x20000
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 1, 1 << 5, 1 << 12, 1 << 14, 1 << 19
+_MNT_DETACH = 2
 _KEPT = 2 | 4 | 8 | 1 << 10  # nosuid, nodev, noexec, noatime: of the mount that is mounted over itself
 
 
@@ -19,11 +19,13 @@ class Shield:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._may = os.geteuid() == 0
         self._outside: int | None = None  # the namespace to go back to
+        self._paths: list[bytes] = []
 
     def up(self, paths: list[bytes]) -> None:
         """Let this process, and all that it starts until `down`, only read what lies below these folders."""
         if not paths or not self._may:
             return
+        self._paths = paths
         self._outside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._call("unshare", _CLONE_NEWNS)
@@ -41,9 +43,14 @@ class Shield:
         if self._outside is None:
             return
         outside, self._outside = self._outside, None
-        with contextlib.suppress(OSError):  # it never was inside
+        try:
             self._call("setns", outside, _CLONE_NEWNS)
-        os.close(outside)
+        except OSError:  # it may go in, and not out: the mounts at least must not be for ever
+            self._may = False
+            for path in self._paths:
+                self._libc.umount2(path, _MNT_DETACH)
+        finally:
+            os.close(outside)
 
     def _mount(self, source: bytes | None, target: bytes, flags: int) -> None:
         self._call("mount", source, target, None, ctypes.c_ulong(flags), None)
