@@ -76,11 +76,12 @@ class Disk:
             self._changed.notify_all()
 
     def reserve(self, owner: str, path: str, size: int, stop: threading.Event, until: float = float("inf")) -> None:
-        """Wait for room for `size` more bytes below `path`, until `came`; `until`: by monotonic clock.
+        """Wait for room for `size` bytes below `path`, what lies there among them; `until`: by monotonic clock.
 
-        Raises NoRoom, one line with the sizes, Stopped, TimedOut.
+        It is held until `came`. Raises NoRoom, one line with the sizes, Stopped, TimedOut.
         """
         turn = object()
+        size = max(0, size - occupied(path))
         with self._changed:
             self._queue.append(turn)
         try:

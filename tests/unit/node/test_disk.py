@@ -58,6 +58,17 @@ def test_what_has_come_is_not_counted_twice(scratch: Path, stop: threading.Event
     disk.reserve("b", f"{scratch}/b", 4 * MIB, stop)
 
 
+def test_what_an_earlier_try_brought_is_not_asked_for_again(scratch: Path, stop: threading.Event) -> None:
+    disk = Disk(scratch)
+    (scratch / "a").mkdir()
+    fill(scratch / "a/file", 6 * MIB)
+
+    disk.reserve("a", f"{scratch}/a", 8 * MIB, stop)
+    disk.reserve("b", f"{scratch}/b", MIB, stop)
+    with pytest.raises(TimedOut):
+        disk.reserve("c", f"{scratch}/c", 2 * MIB, stop, until=0.0)
+
+
 def test_what_can_never_fit_is_refused_at_once_with_the_sizes(scratch: Path, stop: threading.Event) -> None:
     disk = Disk(scratch)
     disk.enter("1.1")
