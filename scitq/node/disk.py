@@ -95,9 +95,11 @@ class Disk:
                 if self._is_next(turn):
                     if most is None:
                         most = self._left() + occupied(str(self._folder))
-                    alone = self._is_alone
+                    if size > most:
+                        raise NoRoom(self._why(size), retry=False)
+                    alone = self._is_alone  # as seen before the room is made: who leaves meanwhile may have left some
                     made = self._make(size - self._free())
-                    if size > most or (alone and not made and not self._granted(turn, owner, path, size)):
+                    if alone and not made and not self._granted(turn, owner, path, size):
                         raise NoRoom(self._why(size), retry=False)
                     if made or alone:
                         continue

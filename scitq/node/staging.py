@@ -57,6 +57,8 @@ def stage(name: str, spec: Spec, owner: Owner | None, store: Store, stop: thread
         if owner is not None:
             folders.give(path, owner)
     except (FetchError, OSError) as error:
+        store.disk.enter(name)  # until it is told, and what came may go
+        store.resources.release(name)
         if os.path.isdir(path):
             os.rename(path, store.folders.path(name))
         if isinstance(error, OSError):
@@ -108,8 +110,8 @@ class _Staging:
         self._reserve(arrivals, seen)
         try:
             self._each(inputs, lambda uri: self._input(arrivals, uri, seen[uri]))
-            self._store.disk.enter(self._name)  # before the reservation ends, or its room would seem nobody's
         finally:
+            self._store.disk.enter(self._name)  # before the reservation ends, or its room would seem nobody's
             self._store.disk.came(self._name)
         for uri in inputs:
             arrivals.land(uri, f"{path}/input")

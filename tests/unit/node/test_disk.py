@@ -73,8 +73,13 @@ def test_what_can_never_fit_is_refused_at_once_with_the_sizes(scratch: Path, sto
     disk = Disk(scratch)
     disk.enter("1.1")
 
+    (scratch / "spare").mkdir()
+    fill(scratch / "spare/x", MIB // 100)
+    disk.offer(lambda: [spare(scratch / "spare/x", 1)])
+
     with pytest.raises(NoRoom, match=r"it needs 20\.0 MiB, and of the 10\.0 MiB .* 9\.9 MiB are free"):
         disk.reserve("a", f"{scratch}/a", 20 * MIB, stop)
+    assert (scratch / "spare/x").exists(), "nothing goes for it"
 
 
 def test_it_waits_for_a_task_that_holds_room_and_is_refused_when_there_is_none(

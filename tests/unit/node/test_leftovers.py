@@ -65,3 +65,18 @@ def test_what_this_user_may_not_remove_is_insisted_on(
     left.clean()
 
     assert insisted == [f"{tmp_path}/.gone-1.1"]
+
+
+def test_inputs_that_came_are_handed_to_the_next_attempt_at_the_same_task(tmp_path: Path, folders: Folders) -> None:
+    left = Leftovers(str(tmp_path))
+    for name, at in (("7.1", 10), (".staging-7.2", 20), ("77.1", 30), (".staging-7.3", 40)):
+        arriving = tmp_path / name / "arriving"
+        arriving.mkdir(parents=True)
+        (arriving / name.strip(".")).touch()
+        os.utime(tmp_path / name, (at, at))
+    left.claim("7.3")
+    left.claim("7.4")
+
+    left.hand_over("7.4", folders.begin("7.4"))
+
+    assert os.listdir(tmp_path / ".staging-7.4/arriving") == ["staging-7.2"]
