@@ -36,7 +36,7 @@ class Arrivals:
     def bring(self, uri: str, seen: Seen | None, stop: threading.Event, limit_s: float | None = None) -> Fetched:
         """Fetch an address, or what is missing of it. Raises FetchError."""
         home = self._home(uri)
-        if seen is not None and seen.version and os.path.isdir(home) and self._told(home) == _Whole(seen.version, self._boot):
+        if seen is not None and self._is_whole(home, seen.version):
             return Fetched((), 0, seen.version)
         with suppress(FileNotFoundError):
             os.unlink(f"{home}.json")
@@ -57,6 +57,9 @@ class Arrivals:
 
     def _home(self, uri: str) -> str:
         return f"{self.folder}/{key_of(uri)}"
+
+    def _is_whole(self, home: str, version: str) -> bool:
+        return version != "" and os.path.isdir(home) and self._told(home) == _Whole(version, self._boot)
 
     def _told(self, home: str) -> _Whole | None:
         try:
