@@ -13,7 +13,9 @@ from scitq.fetch.uri import one_line
 
 _LOOK_S = 0.1  # between two looks at how much has come
 
-_CAUSE = re.compile(r"-> \[[^\]]*\] (?:errorCode=\d+ |CUID#\d+ - )*((?:(?!://).)*)$", re.MULTILINE)  # less any address
+_CAUSE = re.compile(
+    r"-> \[[^\]]*\] (?:errorCode=\d+ |CUID#\d+ - )*((?:(?!://).)*)$", re.MULTILINE
+)  # less any address
 _STATUS = re.compile(r"status=(\d+)")
 
 _NOT_THERE = {3, 4}

@@ -13,15 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.home import Home
 from tests.e2e.manual import Page, Step, is_as_expected, read
-from tests.servers.dockerd import Dockerd
 from tests.servers.ena import Ena, ena
 from tests.servers.rclone import rclone_s3
 from tests.sources import ROOT
+
+if TYPE_CHECKING:
+    from tests.servers.dockerd import Dockerd
 
 PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if path.name not in ("README.md", "protocol.md"))
 DEADLINE = 30.0  # seconds for one command

@@ -67,8 +67,10 @@ def test_the_test_option_shows_the_refusals_too(capsys: pytest.CaptureFixture[st
     assert code == 2
     assert "container          ubuntu\ncontainer_options  '--name mine'\n" in out
     assert err.splitlines() == [
-        "scitq: would be refused: -O: --name is refused: "
-        "scitq names the container, so that an attempt is never started twice",
+        (
+            "scitq: would be refused: -O: --name is refused: "
+            "scitq names the container, so that an attempt is never started twice"
+        ),
         "scitq: would be refused: -i /x|fold: unknown action fold (known: gunzip untar unzip mv:<folder>)",
     ]
 
