@@ -16,6 +16,7 @@ class Follower:
 
     def __init__(self, fd: int, size: int, watch: Watch) -> None:
         """`size` in bytes, -1 when it is not known yet."""
+        self.done = 0  # bytes that are hashed
         self._fd = fd
         self._size = size
         self._watch = watch
@@ -68,6 +69,7 @@ class Follower:
                         raise FetchError(f"the file was cut to {at} bytes while it was written", retry=True)
                     self._md5.update(buffer[:count])
                     at += count
+                    self.done = at
                     self._watch.check()
             if self._size not in (-1, at) or at != self._spans.end:
                 raise FetchError(f"{at} bytes of {self._size}", retry=True)

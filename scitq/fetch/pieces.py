@@ -18,6 +18,8 @@ LARGE = 64 << 20  # bytes; more than one connection is worth its beginning from 
 
 _BUFFER = 1 << 20
 _SMALLEST, _LARGEST = 16 << 20, 64 << 20  # of a range, when there are several
+_FAR = 64 << 20  # bytes ahead of the digest; running farther would only take the processor from it
+_LOOK_S = 0.01  # between two looks at the digest
 
 
 class Piece(Protocol):
@@ -137,7 +139,7 @@ class _Crew:
     def _help(self) -> None:
         proven = False
         try:
-            while (part := self._take()) is not None:
+            while (part := self._take_near()) is not None:
                 try:
                     self._bring(part, self._tries if proven else 1, None)
                 except FetchError as error:
@@ -156,6 +158,12 @@ class _Crew:
             return self._todo.popleft()
         except IndexError:
             return None
+
+    def _take_near(self) -> _Range | None:
+        """The next range, once the digest is not far behind it; the caller's thread waits for nothing."""
+        while self._follower is not None and self._todo and self._todo[0].at > self._follower.done + _FAR:
+            self._watch.pause(_LOOK_S)
+        return self._take()
 
     def _bring(self, part: _Range, tries: int, start: Callable[[], None] | None) -> None:
         def once() -> None:

@@ -59,7 +59,8 @@ def test_folder_umask_stdin_and_group_are_its_own(agent: Agent, tmp_path: Path) 
 
 
 def test_a_task_goes_first_when_memory_runs_out_and_inherits_no_descriptor(agent: Agent) -> None:
-    agent.shell("1.1", "cat /proc/self/oom_score_adj /proc/$PPID/oom_score_adj; ls /proc/self/fd; trap")
+    lowered = "until [ $(cat /proc/$PPID/oom_score_adj) -lt $(cat /proc/self/oom_score_adj) ]; do :; done"
+    agent.shell("1.1", f"{lowered}; cat /proc/self/oom_score_adj /proc/$PPID/oom_score_adj; ls /proc/self/fd; trap")
     task, keeper, *fds = agent.output(agent.end("1.1")).split()
     assert int(task) == min(1000, int(keeper) + 500)
     assert fds == [b"0", b"1", b"2", b"3"]  # 3: the folder that `ls` reads

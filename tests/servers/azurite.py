@@ -22,7 +22,7 @@ def azurite(root: Path, account: str, key: str) -> Iterator[str]:
     port = free_port()
     place = ("--location", str(root), "--blobHost", "127.0.0.1", "--blobPort", str(port))
     quiet = os.environ | {"AZURITE_ACCOUNTS": f"{account}:{key}"}
-    words = [_PROGRAM, "--silent", "--disableTelemetry", "--skipApiVersionCheck", *place]
+    words = [str(_PROGRAM), "--silent", "--disableTelemetry", "--skipApiVersionCheck", *place]
     with subprocess.Popen(words, env=quiet, stdout=subprocess.DEVNULL) as server:
         try:
             listening(port, server)
