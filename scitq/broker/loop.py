@@ -39,7 +39,7 @@ from scitq.broker.commands import (
 )
 from scitq.broker.compaction_child import Compactor
 from scitq.broker.decide import decide
-from scitq.broker.door import PUSH_LIMIT, UNREAD_LIMIT, Arrival, Door, Parcel
+from scitq.broker.door import Arrival, Door
 from scitq.broker.events import Entry
 from scitq.broker.followers import Followers
 from scitq.broker.intake import take_in
@@ -48,9 +48,10 @@ from scitq.broker.logs import LogStore
 from scitq.broker.peers import OwnClock, Peers
 from scitq.broker.registries import Registries
 from scitq.broker.relays import Relays
+from scitq.broker.rounds import Rounds
 from scitq.broker.state import BEAT_SECONDS, State
 from scitq.broker.waits import Waits
-from scitq.broker.writer import Round, Writer
+from scitq.broker.writer import Writer
 from scitq.errors import Refused, ScitqError, Unavailable
 
 log = logging.getLogger("scitq.broker")
@@ -94,9 +95,8 @@ class Broker:
         self._clock = OwnClock(time.monotonic())
         self._waits = Waits()
         self._relays = Relays()
-        self._followers = Followers(state, store, self._takes_more)
-        self._entries: list[Entry] = []
-        self._held: list[Parcel] = []
+        self._rounds = Rounds(self._writer, store, self._door, self._peers, self._drop)
+        self._followers = Followers(state, store, self._rounds.takes_more)
         self._beats: list[Send] = []  # answers to beats
         self._dirty = True
         self._slow: frozenset[int] = frozenset()  # workers that have not read what they were handed
@@ -156,7 +156,7 @@ class Broker:
 
     def _finish(self) -> int:
         deadline = time.monotonic() + FINISH_SECONDS
-        while (self._writer.in_flight or self._entries) and not self._writer.given_up:
+        while (self._writer.in_flight or self._rounds.collecting) and not self._writer.given_up:
             if time.monotonic() > deadline:
                 break
             zmq.Poller().poll(1)
@@ -187,7 +187,7 @@ class Broker:
                 break
         if (self._dirty or self._slow) and not self._writer.trouble:
             self._dirty = False
-            self._slow = self._slow_workers()
+            self._slow = self._rounds.slow_workers()
             self._decide_unasked(Schedule(self._slow), "schedule")
 
     def _take(self, arrival: Arrival) -> None:
@@ -209,7 +209,7 @@ class Broker:
     def _refuse(self, arrival: Arrival, problem: ScitqError) -> None:
         self._refused += 1
         error = {"code": problem.code, "message": str(problem)}
-        self._answer_in_trouble([Send(arrival.route, wire.Error(id=arrival.request, error=error))])
+        self._rounds.say_in_trouble([Send(arrival.route, wire.Error(id=arrival.request, error=error))])
 
     def _handle(self, peer: Peer, message: wire.Request) -> None:
         if self._writer.trouble and not isinstance(message, wire.Status):
@@ -231,20 +231,20 @@ class Broker:
                 self._followers.credit(peer.route, message)
             case wire.Unfollow():
                 self._followers.unfollow(peer.route, message.follow)
-                self._say([Send(peer.route, wire.Done(id=message.id))])
+                self._rounds.say([Send(peer.route, wire.Done(id=message.id))])
             case wire.Output():
                 _only(peer, "admin", "user")
-                self._say([Send(peer.route, answers.output(self._state, self._store, message))])
+                self._rounds.say([Send(peer.route, answers.output(self._state, self._store, message))])
             case wire.Status():
-                self._answer_in_trouble([Send(peer.route, self._status(message.id))])
+                self._rounds.say_in_trouble([Send(peer.route, self._status(message.id))])
             case wire.AccessList():
                 _only(peer, "admin")
-                self._say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
+                self._rounds.say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
             case wire.WorkerResources() | wire.WorkerClean():
                 _only(peer, "admin", "deployer", *(("user",) if isinstance(message, wire.WorkerResources) else ()))
-                self._say([self._relays.ask(self._state, peer, message, self._clock.now)])
+                self._rounds.say([self._relays.ask(self._state, peer, message, self._clock.now)])
             case wire.ResourceList() | wire.Cleaned():
-                self._say(self._relays.answered(peer, message))
+                self._rounds.say(self._relays.answered(peer, message))
             case wire.RegistryLogin() | wire.RegistryLogout() | wire.RegistryList():
                 _only(peer, "admin")
                 self._registry(peer, message)
@@ -255,7 +255,9 @@ class Broker:
 
     def _registry(self, peer: Peer, message: wire.RegistryLogin | wire.RegistryLogout | wire.RegistryList) -> None:
         if isinstance(message, wire.RegistryList):
-            self._say([Send(peer.route, wire.RegistriesAre(id=message.id, registries=tuple(self._registries)))])
+            self._rounds.say(
+                [Send(peer.route, wire.RegistriesAre(id=message.id, registries=tuple(self._registries)))]
+            )
             return
         if isinstance(message, wire.RegistryLogin):
             self._registries.login(message.registry, message.user, message.password)
@@ -265,7 +267,9 @@ class Broker:
             worker.number for worker in self._state.workers.values() if worker.status == "online" and worker.engine
         ]
         logins = wire.Logins(logins=self._registries.logins())
-        self._say([*(Send(number, logins) for number in able), Send(peer.route, wire.Done(id=message.id, count=1))])
+        self._rounds.say(
+            [*(Send(number, logins) for number in able), Send(peer.route, wire.Done(id=message.id, count=1))]
+        )
 
     def _reported(self, peer: Peer, report: wire.Report) -> None:
         if peer.role not in ("worker", "admin") or peer.worker is None:
@@ -273,7 +277,7 @@ class Broker:
         full = self._journal.tight
         marks: tuple[Mark, ...] = () if full else take_in(self._state, self._store, peer.worker, report)
         self._decide(Reported(peer, report, marks, full), peer.name)
-        self._say(self._followers.live(report.chunks))
+        self._rounds.say(self._followers.live(report.chunks))
 
     def _asked(self, peer: Peer, message: wire.Request) -> None:
         decision = self._decide(Ask(peer, message), f"{peer.name} {getattr(message, 'id', '')}")
@@ -283,9 +287,9 @@ class Broker:
             joined = [event for event in decision.events if isinstance(event, events.WorkerJoined)]
             self._peers.add(peer._replace(worker=joined[0].worker if joined else None), self._clock.now)
             if joined and joined[0].engine and (logins := self._registries.logins()):
-                self._say([Send(peer.route, wire.Logins(logins=logins))])
+                self._rounds.say([Send(peer.route, wire.Logins(logins=logins))])
         elif isinstance(message, wire.AccessCreate):
-            self._say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
+            self._rounds.say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
         elif isinstance(message, wire.AccessRevoke):
             self._expel(message.name)
 
@@ -316,7 +320,7 @@ class Broker:
             self._record(tuple(decision.events), cause)
         for wait in decision.waits:
             self._waits.add(wait, self._clock.now)
-        self._say(sends)
+        self._rounds.say(sends)
         return decision
 
     def _decide_unasked(self, command: Command, cause: str) -> None:
@@ -333,7 +337,7 @@ class Broker:
         except Exception:
             log.exception("facts that cannot be applied, caused by %s: %s", cause, facts[:20])
             raise SystemExit(1) from None
-        self._entries.append(entry)
+        self._rounds.add(entry)
         self._dirty = True
         for fact in facts:
             if isinstance(fact, events.WorkerLost | events.WorkerDeleted):
@@ -345,7 +349,7 @@ class Broker:
             return
         self._next_tick = now + min(TICK_SECONDS, self._state.beat / TICKS_A_BEAT)
         beats, self._beats = self._beats, []
-        self._say(beats)
+        self._rounds.say(beats)
         if self._writer.trouble:
             return
         for number in self._peers.silent(self._clock.now, self._grace):
@@ -361,28 +365,21 @@ class Broker:
 
     def _settle(self) -> None:
         if len(self._waits):
-            self._say(self._waits.settle(self._state, self._clock.now))
+            self._rounds.say(self._waits.settle(self._state, self._clock.now))
         if len(self._relays):
-            self._say(self._relays.settle(self._state, self._clock.now))
+            self._rounds.say(self._relays.settle(self._state, self._clock.now))
         self._tell_followers()
 
-    # ------------------------------------------------------------------------ durable, then out
+    # ------------------------------------------------------------------------ durable, then told
 
     def _commit(self) -> None:
-        if self._writer.in_flight is not None or not self._entries:
-            return
-        entries, self._entries = self._entries, []
-        parcels, self._held = self._held, []
-        released, self._state.released = self._state.released, []
-        self._writer.write(Round(events.encode(entries), self._store.take(), entries, parcels, released))
+        if self._rounds.commit(self._state.released):
+            self._state.released = []
 
     def _release(self) -> None:
-        done = self._writer.durable()
+        done = self._rounds.release()
         if done is None:
             return
-        for parcel in done.parcels:
-            self._door.unread.let_go(*parcel)
-            self._transmit(parcel)
         self._tell_followers(done.entries)
         for pointer in done.released:
             self._store.release(pointer)
@@ -394,53 +391,9 @@ class Broker:
             if entries:
                 self._followers.after(entries)
             if self._followers.behind:
-                self._say(self._followers.tell())
+                self._rounds.say(self._followers.tell())
         except Exception:
             log.exception("a defect of scitq: followers could not be told of a round; it is durable all the same")
-
-    def _say(self, sends: list[Send]) -> None:
-        """Send now, or when all that the messages may have seen is on disk."""
-        for send in sends:
-            parcel = self._door.pack(*send)
-            if self._entries:
-                waiting = self._held
-            elif self._writer.in_flight is not None:
-                waiting = self._writer.in_flight.parcels
-            else:
-                self._transmit(parcel)
-                continue
-            if self._door.unread.of(parcel.to) > 2 * UNREAD_LIMIT:
-                self._drop_slow(parcel.to)
-                continue
-            self._door.unread.hold(*parcel)
-            waiting.append(parcel)
-
-    def _answer_in_trouble(self, sends: list[Send]) -> None:
-        """Say what tells nothing of the state: at once when the disk refuses, for nothing else gets out then."""
-        if not self._writer.trouble:
-            self._say(sends)
-            return
-        for send in sends:
-            self._transmit(self._door.pack(*send))
-
-    def _transmit(self, parcel: Parcel) -> None:
-        route = self._peers.route_of(parcel.to) if isinstance(parcel.to, int) else parcel.to
-        if route is not None and not self._door.send(route, parcel.frame):
-            self._drop(route)  # it will say hello again, and ask again
-
-    def _takes_more(self, route: bytes, given: int) -> bool:
-        return self._door.unread.of(route) + given <= PUSH_LIMIT
-
-    def _slow_workers(self) -> frozenset[int]:
-        """Workers that have not read what they were handed: nothing more is handed over to them."""
-        above = list(self._door.unread.above(PUSH_LIMIT))
-        numbers = (to if isinstance(to, int) else self._peers.worker_at(to) for to in above)
-        return frozenset(number for number in numbers if number is not None)
-
-    def _drop_slow(self, to: bytes | int) -> None:
-        route = self._peers.route_of(to) if isinstance(to, int) else to
-        if route is not None:
-            self._drop(route)
 
     def _drop(self, route: bytes) -> None:
         self._followers.drop(route)
