@@ -161,9 +161,16 @@ class _Crew:
 
     def _take_near(self) -> _Range | None:
         """The next range, once the digest is not far behind it; the caller's thread waits for nothing."""
-        while self._follower is not None and self._todo and self._todo[0].at > self._follower.done + _FAR:
+        while self._is_far():
+            self._raise_failure()
             self._watch.pause(_LOOK_S)
         return self._take()
+
+    def _is_far(self) -> bool:
+        try:
+            return self._follower is not None and self._todo[0].at > self._follower.done + _FAR
+        except IndexError:
+            return False
 
     def _bring(self, part: _Range, tries: int, start: Callable[[], None] | None) -> None:
         def once() -> None:
