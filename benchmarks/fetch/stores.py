@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.fetch import movers, payload
-from benchmarks.fetch.contest import contest, row
+from benchmarks.fetch.contest import Subject, contest, row, run
+from benchmarks.fetch.listing import SIMULATED
 from benchmarks.fetch.size import Size
 from benchmarks.figures import Figure, Row, median
 
@@ -29,6 +30,7 @@ def rows(size: Size) -> Iterator[Row]:
                 yield from _small(store, "S3 over TLS" if certificate else "S3", small, root, home, size)
                 if not certificate:
                     yield from _many(store, root, home, size)
+                    yield _simulated(store, size)
             payload.gone(root)
 
 
@@ -79,6 +81,18 @@ def _many(store: movers.Store, root: Path, home: Path, size: Size) -> Iterator[R
     synced = contest(movers.sync(store, many, "bucket/many/"), size.runs, nothing, nothing)
     yield row(f"S3, sync of {size.keys:,} files, nothing changed", *synced, beside=("rclone",), must=1.2, reach=1.0)
     payload.gone(many)
+
+
+def _simulated(store: movers.Store, size: Size) -> Row:
+    """Memory that grew with the number of keys would show between these two."""
+    costs = {}
+    for count in (size.simulated // 10, size.simulated):
+        subject = Subject((*movers.SCITQ, "du", store.scitq(f"{SIMULATED}{count}/")), store.environ)
+        costs[count] = run(subject)
+    few, many = costs.values()
+    note = ", ".join(f"{count:,} keys {cost.wall:.1f} s, {cost.peak:.0f} MiB" for count, cost in costs.items())
+    figures = (Figure(many.peak, 200, 200, "MiB"), Figure(many.peak / few.peak, 1.1, 1.1, "x"))
+    return Row(f"S3, {size.simulated:,} keys listed (simulated): memory, and that of a tenth of them", figures, note)
 
 
 @contextmanager
