@@ -44,7 +44,7 @@ class MemoryPiece:
 class Stuck(Follower):
     """A digest that is told to have come nowhere, while all is on its way."""
 
-    done = property(lambda self: 0, lambda self, value: None)  # type: ignore[assignment]
+    done = property(lambda self: 0, lambda self, value: None)
 
 
 def test_only_one_connection_runs_far_ahead_of_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
