@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
-from scitq.fetch.uri import BACKENDS, Uri
+from scitq.fetch.uri import SCHEMES, Uri
 
 _LOOK_S = 0.5  # between two looks at what only `abandon` tells
 
@@ -156,5 +156,5 @@ class Storage(Protocol):
 
 
 def storage_of(uri: Uri) -> Storage:
-    """The backend of an address whose scheme is listed in `BACKENDS`; it knows the options of the address."""
-    return cast("Storage", import_module(BACKENDS[uri.scheme]).Backend(uri))
+    """The backend of an address whose scheme is one of `SCHEMES`; it knows the options of the address."""
+    return cast("Storage", import_module(f"scitq.fetch.backends.{SCHEMES[uri.scheme].backend}").Backend(uri))

@@ -50,29 +50,18 @@ class Scheme(NamedTuple):
 
     options: tuple[str, ...] | None  # None: one option, the name of a configured account
     writable: bool
+    backend: str  # the module of `scitq.fetch.backends` whose `Backend` serves it
 
 
 SCHEMES = {
-    "file": Scheme((), writable=True),
-    "s3": Scheme(None, writable=True),
-    "azure": Scheme(None, writable=True),
-    "ftp": Scheme(("aria2",), writable=True),
-    "http": Scheme(("aria2",), writable=False),
-    "https": Scheme(("aria2",), writable=False),
-    "fasp": Scheme((), writable=True),
-    "run+fastq": Scheme(("ftp", "aspera", "sra"), writable=False),
-}
-
-# The backends there are: a scheme, and the module whose `Backend` serves it.
-BACKENDS = {
-    "file": "scitq.fetch.backends.file",
-    "s3": "scitq.fetch.backends.s3",
-    "azure": "scitq.fetch.backends.azure",
-    "ftp": "scitq.fetch.backends.ftp",
-    "http": "scitq.fetch.backends.http",
-    "https": "scitq.fetch.backends.http",
-    "fasp": "scitq.fetch.backends.fasp",
-    "run+fastq": "scitq.fetch.backends.run",
+    "file": Scheme((), writable=True, backend="file"),
+    "s3": Scheme(None, writable=True, backend="s3"),
+    "azure": Scheme(None, writable=True, backend="azure"),
+    "ftp": Scheme(("aria2",), writable=True, backend="ftp"),
+    "http": Scheme(("aria2",), writable=False, backend="http"),
+    "https": Scheme(("aria2",), writable=False, backend="http"),
+    "fasp": Scheme((), writable=True, backend="fasp"),
+    "run+fastq": Scheme(("ftp", "aspera", "sra"), writable=False, backend="run"),
 }
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -146,8 +135,6 @@ def refusal(uri: Uri, role: Role) -> str | None:
         return f"{one_line(uri.path)} is no accession of a run, experiment, sample or study (like ERR3857002)"
     elif reason := _bad_actions(uri):
         return reason
-    if uri.scheme not in BACKENDS:
-        return f"not built yet: scheme {uri.scheme}"
     return None
 
 

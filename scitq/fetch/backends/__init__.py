@@ -1,1 +1,1 @@
-"""One file per kind of storage; `scitq.fetch.uri.BACKENDS` lists them."""
+"""One file per kind of storage; `scitq.fetch.uri.SCHEMES` lists them."""
