@@ -73,9 +73,11 @@ async function printAttempt(broker, task, attempt) {
   }
 }
 
+let code;
 try {
-  process.exitCode = await main();
+  code = await main();
 } catch (problem) {
   console.error(problem.message);
-  process.exitCode = problem.code === "usage" ? 2 : 1;
+  code = problem.code === "usage" ? 2 : 1;
 }
+process.exit(code); // all is written; libzmq's threads, which may still dial a broker that refused us, are not waited for
