@@ -52,7 +52,10 @@ def each(
             item, result = done.get()
             under_way -= 1
             if isinstance(result, BaseException) and not isinstance(result, FetchError):
-                raise result
+                try:
+                    raise result
+                finally:
+                    del result
             yield item, result
     except BaseException:
         watch.abandon()
@@ -64,10 +67,13 @@ def each(
             thread.join(_PATIENCE_S if under_way else None)
 
 
-def ahead(items: Iterable[T], depth: int) -> Iterator[T]:
-    """The same items, found by a thread that runs up to about `depth` of them ahead of who takes them."""
+def ahead(items: Iterable[T], depth: int, bundle_of: int = _BUNDLE) -> Iterator[T]:
+    """The same items, found by a thread that runs up to about `depth` of them ahead of who takes them.
+
+    They are handed over in bundles of so many: few for items that take long to find.
+    """
     found: SimpleQueue[list[T] | BaseException | None] = SimpleQueue()
-    room = threading.Semaphore(max(1, depth // _BUNDLE))
+    room = threading.Semaphore(max(1, depth // bundle_of))
     left = threading.Event()
 
     def look() -> None:
@@ -75,7 +81,7 @@ def ahead(items: Iterable[T], depth: int) -> Iterator[T]:
             bundle: list[T] = []
             for item in items:
                 bundle.append(item)
-                if len(bundle) == _BUNDLE:
+                if len(bundle) == bundle_of:
                     found.put(bundle)
                     bundle = []
                     room.acquire()
@@ -91,7 +97,10 @@ def ahead(items: Iterable[T], depth: int) -> Iterator[T]:
     try:
         while (bundle := found.get()) is not None:
             if isinstance(bundle, BaseException):
-                raise bundle
+                try:
+                    raise bundle
+                finally:
+                    del bundle  # else it holds what held it, and connections with it
             yield from bundle
             room.release()
     finally:

@@ -190,13 +190,13 @@ class _Crew:
 
     def _pour(self, piece: Piece, part: _Range) -> None:
         """Write what comes."""
-        buffer = memoryview(bytearray(_BUFFER))
+        buffer = memoryview(bytearray(_BUFFER if part.end < 0 else min(_BUFFER, part.end - part.at)))
         held = 0
         flushed = time.monotonic()
         more = True
         try:
             while more and part.at + held != part.end:
-                room = _BUFFER - held
+                room = len(buffer) - held
                 if part.end >= 0:
                     room = min(room, part.end - part.at - held)
                 count = piece.into(buffer[held : held + room])

@@ -52,7 +52,7 @@ class Azure:
         self._root = parts.path
         self._host = Host(self._address, access.ca_bundle, chosen.stall_s)
         self._at_once = chosen.parallel
-        self._native = Doors(self._opened)
+        self._native = Doors()
 
     def page(self, top: str, prefix: str, more: str, *, flat: bool, most: int = 0) -> Page:
         query = {"restype": "container", "comp": "list", "include": "metadata", "prefix": prefix}
@@ -83,7 +83,7 @@ class Azure:
         )
 
     def blocks(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]] | None:
-        return self._native.read(top, key)
+        return self._native.read(top, key, self._opened)
 
     def address(self, top: str, key: str) -> str:
         query: Mapping[str, str] = {}

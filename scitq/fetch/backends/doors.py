@@ -10,24 +10,28 @@ from scitq.fetch.storage import FetchError
 R = TypeVar("R")
 
 
-class Doors:
-    """One for each bucket or container; each method says None or False where another way must be taken."""
+Opened = Callable[[str], Any]  # makes the engine's store of a bucket
 
-    def __init__(self, opened: Callable[[str], Any]) -> None:
-        """`opened` makes the engine's store of a bucket."""
-        self._opened = opened
+
+class Doors:
+    """One for each bucket or container; each method says None or False where another way must be taken.
+
+    They keep nothing that leads back to who owns them: what goes with its last name closes its connections.
+    """
+
+    def __init__(self) -> None:
         self._guard = threading.Lock()
         self._doors: dict[str, Any] = {}
         self._proven: set[str] = set()
         self._closed: set[str] = set()
 
-    def read(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]] | None:
+    def read(self, top: str, key: str, opened: Opened) -> tuple[str, int, Iterator[bytes]] | None:
         """A small object: its ETag, size and content. Raises FetchError."""
         from scitq.fetch.backends import native
 
-        return self._through(top, key, lambda door: native.read(door, key))
+        return self._through(top, key, opened, lambda door: native.read(door, key))
 
-    def store(self, top: str, key: str, body: Chunk) -> bool:
+    def store(self, top: str, key: str, body: Chunk, opened: Opened) -> bool:
         """Store a small object, signed with the SHA-256 of its content. Raises FetchError."""
         from scitq.fetch.backends import native
 
@@ -35,15 +39,15 @@ class Doors:
             native.store(door, key, body.opened().read(body.size))
             return True
 
-        return bool(self._through(top, key, stored))
+        return bool(self._through(top, key, opened, stored))
 
-    def _through(self, top: str, key: str, work: Callable[[Any], R]) -> R | None:
+    def _through(self, top: str, key: str, opened: Opened, work: Callable[[Any], R]) -> R | None:
         from scitq.fetch.backends import native
 
         if top in self._closed or not native.takes(key):
             return None
         try:
-            found = work(self._door(top))
+            found = work(self._door(top, opened))
         except native.Unreachable:
             if top in self._proven:
                 raise
@@ -55,8 +59,8 @@ class Doors:
         self._proven.add(top)
         return found
 
-    def _door(self, top: str) -> Any:
+    def _door(self, top: str, opened: Opened) -> Any:
         with self._guard:  # held while it is made: a first request may go with that
             if top not in self._doors:
-                self._doors[top] = self._opened(top)
+                self._doors[top] = opened(top)
             return self._doors[top]

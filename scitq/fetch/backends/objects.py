@@ -12,6 +12,7 @@ from scitq.fetch.backends.bodies import Body, Chunk, Slice
 from scitq.fetch.backends.parts import growing, in_parts, part_size
 from scitq.fetch.backends.service import Found, Page, Service
 from scitq.fetch.nameless import place
+from scitq.fetch.parallel import ahead
 from scitq.fetch.partial import Partial
 from scitq.fetch.settings import Settings
 from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, Watch
@@ -156,6 +157,10 @@ class Objects:
                     yield f"{top}/{key}", reason
 
     def _pages(self, path: str, *, flat: bool) -> Iterator[tuple[Page, str]]:
+        """The next page is on its way while one is read."""
+        return ahead(self._asked(path, flat=flat), 1, bundle_of=1)
+
+    def _asked(self, path: str, *, flat: bool) -> Iterator[tuple[Page, str]]:
         top, prefix = _split(path)
         if prefix and not prefix.endswith("/"):
             prefix += "/"

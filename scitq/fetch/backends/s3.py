@@ -48,7 +48,7 @@ class S3:
         self._stall_s = chosen.stall_s
         self._guard = threading.Lock()
         self._hosts: dict[str, Host] = {}
-        self._native = Doors(self._opened)
+        self._native = Doors()
         self._regions: dict[str, str] = {}  # of a bucket, when it told us so
 
     def page(self, top: str, prefix: str, more: str, *, flat: bool, most: int = 0) -> Page:
@@ -101,7 +101,7 @@ class S3:
         )
 
     def blocks(self, top: str, key: str) -> tuple[str, int, Iterator[bytes]] | None:
-        return self._native.read(top, key)
+        return self._native.read(top, key, self._opened)
 
     def address(self, top: str, key: str) -> str:
         _, request = self._request("GET", top, key)
@@ -116,7 +116,7 @@ class S3:
         return {}
 
     def put(self, top: str, key: str, body: Body) -> None:
-        if not (isinstance(body, Chunk) and self._native.store(top, key, body)):
+        if not (isinstance(body, Chunk) and self._native.store(top, key, body, self._opened)):
             self._ask("PUT", top, key, body=body)
 
     def begin(self, top: str, key: str) -> str:
