@@ -10,11 +10,17 @@ _ELSE |= {errno.EXDEV, errno.EPERM, errno.EACCES}
 def place(content: bytes, target: str, modified: float | None) -> bool:
     """Make a new file of what is in memory; `modified` in seconds since 1970.
 
-    False where this way is closed: something has the name, the folder is missing, or the file system gives no file
-    without a name. Raises OSError when the disk is full or fails.
+    False where this way is closed: something has the name, or the file system gives no file without a name.
+    Makes missing folders: were they for others to make, the first file of a folder would go another way than the
+    rest, and what a killed process left of it would stay. Raises OSError when the disk is full or fails.
     """
+    folder = os.path.dirname(target) or "."
     try:
-        fd = os.open(os.path.dirname(target) or ".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)
+        try:
+            fd = _opened(folder)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            fd = _opened(folder)
     except OSError as error:
         if error.errno in _ELSE:
             return False
@@ -34,3 +40,7 @@ def place(content: bytes, target: str, modified: float | None) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _opened(folder: str) -> int:
+    return os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o666)

@@ -20,5 +20,7 @@ def test_what_has_the_name_is_left_as_it_is(tmp_path: Path) -> None:
     assert (tmp_path / "x").read_bytes() == b"old"
 
 
-def test_a_missing_folder_is_for_others_to_make(tmp_path: Path) -> None:
-    assert not place(b"new", str(tmp_path / "missing/x"), None)
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    assert place(b"new", str(tmp_path / "missing/deep/x"), None)
+    assert (tmp_path / "missing/deep/x").read_bytes() == b"new"
+    assert os.listdir(tmp_path / "missing/deep") == ["x"]
