@@ -86,6 +86,7 @@ def print_json(values: Iterable[Any]) -> None:
     """One JSON array with an object for each value of the model, written as they come."""
     import json
 
+    plain(None)  # loads a compiled module before the values are made: an interrupt amid that crashes Python
     begin = "["
     for value in values:
         print(begin, json.dumps(plain(value)), sep="\n", end="")
