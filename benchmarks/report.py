@@ -2,23 +2,24 @@
 
 from benchmarks.figures import Figure, Row
 
-MESH = """# How fast, beside the peers
 
-Written by `{command}`, never by hand. All in one run on one machine, subjects in turn
-(A B A B), medians of {runs} runs; the journal synced before any answer, output captured.
-Ratios hold while the machine's speed drifts, absolute figures do not."""
+def line(row: Row) -> str:
+    """A row as it is told when it is measured; how it came about on a line of its own."""
+    figures = " / ".join(number(figure.value, figure.unit) for figure in row.figures)
+    note = f"\n{'':8} {row.note}" if row.note else ""
+    return f"{row.verdict:8} {row.title}: {figures}{note}"
 
 
-def page(rows: list[Row], machine: list[str], runs: int, command: str, head: str = MESH) -> str:
-    """The whole page as Markdown; `head` may name the `command` and the number of `runs`."""
+def page(head: str, machine: list[str], rows: list[Row]) -> str:
+    """The whole page as Markdown."""
     return "\n".join([
-        head.format(command=command, runs=runs),
+        head,
         "",
         *machine,
         "",
         "| measure | must | reach | measured | verdict |",
         "|---|---|---|---|---|",
-        *(_line(row) for row in rows),
+        *(_cells(row) for row in rows),
         "",
         "## How each was measured",
         "",
@@ -27,7 +28,7 @@ def page(rows: list[Row], machine: list[str], runs: int, command: str, head: str
     ])  # fmt: skip
 
 
-def _line(row: Row) -> str:
+def _cells(row: Row) -> str:
     must = " / ".join(_bound(figure, figure.must) for figure in row.figures)
     reach = " / ".join(_bound(figure, figure.reach) for figure in row.figures)
     measured = " / ".join(number(figure.value, figure.unit) for figure in row.figures)
