@@ -58,7 +58,7 @@ def _run(size: Size) -> tuple[float, ...]:
 
 def _figures(broker: Bare, client: Client, size: Size) -> tuple[float, ...]:
     workers = [SimulatedWorker(broker.server(), f"w{n}", SLOTS) for n in range(WORKERS)]
-    _through(client, workers, 2_000)  # what is imported and allocated once is there
+    _through(client, workers, 20_000)  # what is imported and allocated once is there
     empty, disk = broker.memory(), broker.disk()
     rate = size.alone / _through(client, workers, size.alone)
     ended = (broker.memory() - empty) / size.alone
