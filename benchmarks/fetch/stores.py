@@ -12,6 +12,7 @@ from benchmarks.fetch.contest import Subject, contest, row, run
 from benchmarks.fetch.listing import SIMULATED
 from benchmarks.fetch.size import Size
 from benchmarks.figures import Figure, Row, median
+from tests.servers.certificate import Certificate, certificate
 
 MEMORY = 150.0  # MiB
 
@@ -22,13 +23,13 @@ def rows(size: Size) -> Iterator[Row]:
         large = payload.file(home / "large", size.large)
         small = payload.files(home / "small", size.small, 64 << 10)
         root = home / "s3"
-        for certificate in (None, _certificate(home)):
+        for own in (None, certificate(home)):
             (root / "bucket").mkdir(parents=True)
-            with _stand_in(root, certificate) as port:
-                store = movers.s3(port, certificate)
-                yield from _large(store, "S3 over TLS" if certificate else "S3", large, root, home, size)
-                yield from _small(store, "S3 over TLS" if certificate else "S3", small, root, home, size)
-                if not certificate:
+            with _stand_in(root, own) as port:
+                store = movers.s3(port, own.path if own else None)
+                yield from _large(store, "S3 over TLS" if own else "S3", large, root, home, size)
+                yield from _small(store, "S3 over TLS" if own else "S3", small, root, home, size)
+                if not own:
                     yield from _many(store, root, home, size)
                     yield _simulated(store, size)
             payload.gone(root)
@@ -96,27 +97,11 @@ def _simulated(store: movers.Store, size: Size) -> Row:
 
 
 @contextmanager
-def _stand_in(root: Path, certificate: Path | None) -> Iterator[int]:
-    words = [sys.executable, "-m", "benchmarks.fetch.stand_in", str(root)]
-    if certificate:
-        words += [str(certificate), str(certificate.with_suffix(".key"))]
+def _stand_in(root: Path, own: Certificate | None) -> Iterator[int]:
+    words = [sys.executable, "-m", "benchmarks.fetch.stand_in", str(root), *map(str, own or ())]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         try:
             yield int(server.stdout.readline())
         finally:
             server.terminate()
-
-
-def _certificate(home: Path) -> Path:
-    """Of 127.0.0.1, signed by itself; no authority, which rustls (obstore) would not take for a server."""
-    certificate = home / "server.pem"
-    about = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    about += ["-addext", "basicConstraints=critical,CA:FALSE", "-config", "/dev/null"]
-    files = ("-keyout", certificate.with_suffix(".key"), "-out", certificate)
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", *about, *files],
-        check=True,
-        capture_output=True,
-    )
-    return certificate

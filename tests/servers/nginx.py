@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.certificate import Certificate
 from tests.servers.ports import free_port, listening
 
 CONFIG = """
@@ -24,8 +25,8 @@ http {{
 
 
 @contextmanager
-def nginx(root: Path, home: Path, more: str = "", tls: tuple[Path, Path] | None = None) -> Iterator[str]:
-    """Yields host:port; `more` goes into the server's block, `tls` is certificate and key. Skips without nginx."""
+def nginx(root: Path, home: Path, more: str = "", tls: Certificate | None = None) -> Iterator[str]:
+    """Yields host:port; `more` goes into the server's block, `tls` shows a certificate. Skips without nginx."""
     program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if program is None:
         pytest.skip("no nginx here")
@@ -34,7 +35,7 @@ def nginx(root: Path, home: Path, more: str = "", tls: tuple[Path, Path] | None 
     listen = ""
     if tls:
         listen = "ssl"
-        more += f" ssl_certificate {tls[0]}; ssl_certificate_key {tls[1]};"
+        more += f" ssl_certificate {tls.path}; ssl_certificate_key {tls.key};"
     user = "user root;" if os.geteuid() == 0 else ""
     config = home / "nginx.conf"
     config.write_text(user + CONFIG.format(home=home, port=port, root=root, more=more, tls=listen))

@@ -1,39 +1,25 @@
-"""TLS before a server that has none, with a certificate that only a file of the test vouches for."""
+"""TLS before a server that has none."""
 
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
+from tests.servers.certificate import Certificate
 
 
 @contextmanager
-def behind_tls(endpoint: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yields the https endpoint and the file to trust. Skips without openssl."""
-    if shutil.which("openssl") is None:
-        pytest.skip("no openssl here")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+def behind_tls(endpoint: str, certificate: Certificate) -> Iterator[str]:
+    """Yields the https endpoint."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(*certificate)
     parts = urlsplit(endpoint)
     server = (str(parts.hostname), int(parts.port or 80))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_accept, args=(listener, context, server), daemon=True).start()
-        yield f"https://127.0.0.1:{listener.getsockname()[1]}", certificate
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
 

@@ -21,6 +21,7 @@ from scitq.fetch.backends.http import Backend
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, Stopped, Watch
 from scitq.fetch.uri import parse
+from tests.servers.certificate import certificate
 from tests.servers.faulty_http import Fault, FaultyServer, faulty_http
 from tests.servers.nginx import nginx
 from tests.sources import ROOT
@@ -416,22 +417,13 @@ class TestElsewhere:
     ) -> None:
         (tmp_path / "root").mkdir()
         (tmp_path / "root/a").write_bytes(CONTENT)
-        key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-        subprocess.run(
-            [
-                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-                *("-keyout", str(key), "-out", str(certificate), "-subj", "/CN=127.0.0.1"),
-                *("-addext", "subjectAltName=IP:127.0.0.1"),
-            ],
-            check=True,
-            capture_output=True,
-        )
+        own = certificate(tmp_path)
         more = f"location /less {{ return 302 http://{server.host}/a; }}"
-        with nginx(tmp_path / "root", tmp_path / "nginx", more, (certificate, key)) as host:
+        with nginx(tmp_path / "root", tmp_path / "nginx", more, own) as host:
             with pytest.raises(FetchError, match="no valid certificate") as told:
                 fetch.get(f"https://{host}/a", tmp_path / "to")
             assert not told.value.retry
-            monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+            monkeypatch.setenv("SSL_CERT_FILE", str(own.path))
             web._context.cache_clear()
             fetch.get(f"https://{host}/a", tmp_path / "to")
             with pytest.raises(FetchError, match="from https to http: refused"):

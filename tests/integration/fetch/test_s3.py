@@ -20,6 +20,7 @@ from scitq.fetch.backends.s3 import Backend
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, Watch
 from scitq.fetch.uri import parse
+from tests.servers.certificate import certificate
 from tests.servers.moto import moto_s3
 from tests.servers.ports import free_port
 from tests.servers.rclone import KEYS, rclone_s3
@@ -387,21 +388,34 @@ def test_an_endpoint_that_is_down_is_told_at_once(connect: Connect, tmp_path: Pa
         assert caught.value.retry
 
 
+@pytest.mark.parametrize("authority", [False, True])
 def test_a_storage_behind_a_certificate_of_ones_own(
-    connect: Connect, rclone: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    connect: Connect, rclone: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: bool
 ) -> None:
-    source = file(tmp_path / "source", 100)
-    with behind_tls(rclone, tmp_path) as (endpoint, authority):
+    source, own = file(tmp_path / "source", 100), certificate(tmp_path, authority=authority)
+    with behind_tls(rclone, own) as endpoint:
         with pytest.raises(Refused, match="certificate is not trusted") as caught:
             connect(endpoint).stat("bucket/x")
         assert "AWS_CA_BUNDLE" in caught.value.reason
 
-        monkeypatch.setenv("AWS_CA_BUNDLE", str(authority))
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(own.path))
         s3 = connect(endpoint)
         s3.upload(str(source), "bucket/tls", Watch())
         s3.download("bucket/tls", s3.stat("bucket/tls"), str(tmp_path / "back"), Watch())
         with s3.open("bucket/tls") as stream:
             assert stream.read() == (tmp_path / "back").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize(("authority", "native"), [(False, True), (True, False)])
+def test_small_objects_go_the_native_way_wherever_it_takes_the_certificate(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: bool, native: bool
+) -> None:
+    own = certificate(tmp_path, authority=authority)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(own.path))
+    with told_s3(lambda asked: Told(headers=(("ETag", '"e"'),))) as server, behind_tls(server.endpoint, own) as here:
+        assert connect(here).upload(str(file(tmp_path / "x", 100)), "bucket/x", Watch()) == 100
+        (put,) = [asked for asked in server.asked if asked.method == "PUT"]
+    assert put.headers.get("user-agent", "").startswith("object_store") == native
 
 
 @pytest.mark.parametrize("count", [200_000, pytest.param(1_000_000, marks=pytest.mark.proof)])
