@@ -1,5 +1,4 @@
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -7,23 +6,7 @@ import pytest
 from scitq.fetch import FetchError, Stored, put
 from scitq.node import results
 from scitq.node.results import TOLD_BYTES, lead_here, told, upload
-
-
-class NoPause(threading.Event):
-    """A flag whose waits take no time, and are counted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pauses: list[float | None] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.pauses.append(timeout)
-        return self.is_set()
-
-
-@pytest.fixture
-def stop() -> NoPause:
-    return NoPause()
+from tests.unit.node.no_pause import NoPause
 
 
 @pytest.fixture

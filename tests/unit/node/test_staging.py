@@ -1,5 +1,4 @@
 import os
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,23 +12,7 @@ from scitq.node.folders import Folders
 from scitq.node.leftovers import Leftovers
 from scitq.node.resources.cache import Resources
 from scitq.node.staging import NotStaged, Store, stage
-
-
-class NoPause(threading.Event):
-    """A flag whose waits take no time, and are counted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.pauses: list[float | None] = []
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.pauses.append(timeout)
-        return self.is_set()
-
-
-@pytest.fixture
-def stop() -> NoPause:
-    return NoPause()
+from tests.unit.node.no_pause import NoPause
 
 
 @pytest.fixture
