@@ -10,7 +10,7 @@ from benchmarks.figures import Figure, Row, Size, median, spread
 from scitq.client import Client
 from scitq.model import Spec
 from tests.e2e.home import Home
-from tests.servers.dockerd import TINY, Dockerd, cannot_start, dockerd
+from tests.servers.dockerd import TINY, Dockerd, started
 
 TURNS = 15  # for each run of the form
 PAUSE = 0.1  # seconds for the removal of the one before
@@ -20,10 +20,10 @@ COMMAND = ("echo", "hello")
 def rows(size: Size) -> Iterator[Row]:
     """From the submit to the known end of one task; the median of each."""
     title = "a task in a container, beside `docker run --rm` by hand"
-    if reason := cannot_start():
+    if reason := Dockerd.cannot_start():
         yield Row(title, (), reason)
         return
-    with dockerd() as engine, tempfile.TemporaryDirectory() as name:
+    with started(Dockerd) as engine, tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "home"
         folder.mkdir()
         home = Home(folder)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.dockerd import Dockerd, cannot_start, dockerd
+from tests.servers.dockerd import Dockerd, started
 
 _used: set[str] = set()
 _skipped: set[str] = set()
@@ -15,7 +15,7 @@ _skipped: set[str] = set()
 
 @pytest.fixture(scope="session")
 def _docker_of_session() -> Iterator[Dockerd]:
-    with dockerd() as engine:
+    with started(Dockerd) as engine:
         yield engine
 
 
@@ -27,7 +27,7 @@ def lent(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def docker(request: pytest.FixtureRequest) -> Iterator[Dockerd]:
     """A docker engine that holds the image `tiny:1`; a test leaves no container in it."""
-    if reason := cannot_start():
+    if reason := Dockerd.cannot_start():
         _skipped.add(request.node.nodeid)
         pytest.skip(reason)
     lent(request)

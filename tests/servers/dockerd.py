@@ -10,25 +10,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 DEADLINE = 60.0
-NEEDED = ("docker", "dockerd", "ip", "nsenter", "iptables")
 BUSYBOX = "/bin/busybox"
 TINY = "tiny:1"
 
 
-def cannot_start() -> str:
-    """Why no engine can be started here, "" when nothing speaks against it."""
-    if os.geteuid() != 0:
-        return "only root starts a docker engine"
-    absent = [program for program in NEEDED if shutil.which(program) is None]
-    if absent or not os.path.exists(BUSYBOX):
-        return f"not installed: {' '.join(absent) or 'busybox-static'} (tests/install installs them)"
-    return ""
-
-
 class Dockerd:
     """One engine on one folder; `start` again after `kill` or `stop` to have it back with all it kept."""
+
+    NEEDED: tuple[str, ...] = ("docker", "dockerd", "ip", "nsenter", "iptables")
+
+    @classmethod
+    def cannot_start(cls) -> str:
+        """Why none can be started here, "" when nothing speaks against it."""
+        if os.geteuid() != 0:
+            return "only root starts a container engine"
+        absent = [program for program in cls.NEEDED if shutil.which(program) is None]
+        if absent or not os.path.exists(BUSYBOX):
+            return f"not installed: {' '.join(absent) or 'busybox-static'} (tests/install installs them)"
+        return ""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -39,24 +41,23 @@ class Dockerd:
 
     def start(self) -> None:
         (self.folder / "docker.pid").unlink(missing_ok=True)
+        self._serve(
+            "dockerd",
+            *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),
+            *("-H", self.host, "-p", str(self.folder / "docker.pid"), "--bip", "10.231.0.1/24"),
+        )
+
+    def _serve(self, *words: str, **environ: str) -> None:
+        """Start the engine in its network, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [
-                    "nsenter",
-                    f"--net=/run/netns/{self.network}",
-                    "dockerd",
-                    *("--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "exec")),
-                    *("-H", self.host, "-p", str(self.folder / "docker.pid"), "--bip", "10.231.0.1/24"),
-                ],
+                ["nsenter", f"--net=/run/netns/{self.network}", *words],
+                env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
-        self._await_answer()
-
-    def _await_answer(self) -> None:
-        assert self._process is not None
         deadline = time.monotonic() + DEADLINE
         while not self._answers():
             assert self._process.poll() is None, self.said()
@@ -132,15 +133,18 @@ class Dockerd:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+E = TypeVar("E", bound=Dockerd)
+
+
 @contextmanager
-def dockerd() -> Iterator[Dockerd]:
+def started(kind: type[E]) -> Iterator[E]:
     """A started engine that has the image `tiny:1`; the folder's name is short, for sockets lie in it."""
-    engine = Dockerd(Path(tempfile.mkdtemp(prefix="sd", dir="/tmp")))
+    one = kind(Path(tempfile.mkdtemp(prefix="s", dir="/tmp")))
     try:
-        subprocess.run(["ip", "netns", "add", engine.network], check=True)
-        subprocess.run(["ip", "-n", engine.network, "link", "set", "lo", "up"], check=True)
-        engine.start()
-        engine.add_image()
-        yield engine
+        subprocess.run(["ip", "netns", "add", one.network], check=True)
+        subprocess.run(["ip", "-n", one.network, "link", "set", "lo", "up"], check=True)
+        one.start()
+        one.add_image()
+        yield one
     finally:
-        engine.clear()
+        one.clear()

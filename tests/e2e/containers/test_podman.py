@@ -8,14 +8,15 @@ import pytest
 from tests.e2e.containers.kit import output, run, task
 from tests.e2e.home import Home, until
 from tests.engines import lent
-from tests.servers.podman import Podman, cannot_start, podman
+from tests.servers.dockerd import started
+from tests.servers.podman import Podman
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Podman]:
-    if reason := cannot_start():
+    if reason := Podman.cannot_start():
         pytest.skip(reason)
-    with podman() as one:
+    with started(Podman) as one:
         yield one
 
 
