@@ -6,10 +6,8 @@ import sys
 import threading
 from pathlib import Path
 
-from scitq.broker.frames import Kind
 from scitq.broker.journal import Journal, Sealed
 from scitq.broker.logs import LogStore
-from scitq.broker.segments import listing
 from scitq.broker.writer import Writer
 
 log = logging.getLogger("scitq.broker")
@@ -54,10 +52,7 @@ class Compactor:
     def _worth(self, sealed: Sealed) -> bool:
         if self._journal.tight or sealed.files >= WORTH_FILES:
             return True
-        if sealed.size < WORTH_BYTES:
-            return False
-        snapshots = listing(self._folder, Kind.SNAPSHOT)
-        return sealed.size * WORTH_SHARE >= max((path.stat().st_size for path in snapshots.values()), default=0)
+        return sealed.size >= max(WORTH_BYTES, sealed.base / WORTH_SHARE)
 
     def reclaim(self, store: LogStore) -> None:
         """Give the disk back what deleted tasks had written, away from the loop."""

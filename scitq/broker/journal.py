@@ -43,11 +43,15 @@ class JournalFailed(Unavailable):
 
 
 class Sealed(NamedTuple):
-    """What a compaction could fold now: the segments up to `upto`, `files` of them holding `size` bytes."""
+    """What a compaction could fold now: the segments up to `upto`, `files` of them holding `size` bytes.
+
+    It would read and write anew the snapshot before them, of `base` bytes.
+    """
 
     upto: int
     size: int
     files: int
+    base: int
 
 
 class Journal:
@@ -73,8 +77,7 @@ class Journal:
         self._failed: str | None = "it was not replayed to its end"
         # The segments before it that no snapshot stands for: number -> bytes.
         self._before: dict[int, int] = {}
-        self._foldable = 0
-        self._sealed = Sealed(0, 0, 0)
+        self._sealed = Sealed(0, 0, 0, 0)
         self.tight = False
         self.notes: list[str] = []
 
@@ -137,7 +140,7 @@ class Journal:
 
     def provision(self) -> bool:
         """Make up the reserves; True when they are whole. Ask again from time to time while `tight`."""
-        wanted = self._foldable + max(self._limit, self._believed.end) + self._reserve_bytes
+        wanted = self._sealed.size + self._sealed.base + max(self._limit, self._believed.end) + self._reserve_bytes
         try:
             whole = reserve.keep(self._folder, reserve.SEGMENT, self._reserve_bytes)
             whole = reserve.keep(self._folder, reserve.SNAPSHOT, wanted) and whole
@@ -246,10 +249,8 @@ class Journal:
 
     def _weigh(self) -> None:
         """What a fold of all that is sealed would read: an upper bound of what it would write."""
-        size = sum(self._before.values())
-        self._sealed = Sealed(max(self._before, default=0), size, len(self._before))
-        base = segments.file_path(self._folder, Kind.SNAPSHOT, self._base)
-        self._foldable = size + (base.stat().st_size if self._base else 0)
+        base = segments.file_path(self._folder, Kind.SNAPSHOT, self._base).stat().st_size if self._base else 0
+        self._sealed = Sealed(max(self._before, default=0), sum(self._before.values()), len(self._before), base)
 
 
 def _proven(source: Source, last: Frame | None) -> Mark:

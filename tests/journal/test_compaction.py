@@ -36,20 +36,21 @@ def names(folder: Path) -> list[str]:
 
 def test_nothing_is_sealed_before_a_segment_is_full(tmp_path: Path) -> None:
     journal = write(tmp_path, [b"one"])
-    assert journal.sealed() == (0, 0, 0)
+    assert journal.sealed() == (0, 0, 0, 0)
     assert not journal.adopt_snapshot()
 
 
 def test_a_fold_is_adopted_while_the_journal_goes_on(tmp_path: Path) -> None:
     journal = write(tmp_path, BODIES)
-    upto, size, files = journal.sealed()
+    upto, size, files, base = journal.sealed()
     assert files == upto == 3
+    assert base == 0
     assert 0 < size < 4 * 4096
     fold(tmp_path, upto, same)
     journal.append(b"meanwhile")
     assert journal.adopt_snapshot()
     assert names(tmp_path) == ["00000003.snapshot", "00000004.journal"]
-    assert journal.sealed() == (0, 0, 0)
+    assert journal.sealed() == (0, 0, 0, (tmp_path / "00000003.snapshot").stat().st_size)
     journal.append(b"after")
     assert start(tmp_path)[1] == [*BODIES, b"meanwhile", b"after"]
 
