@@ -115,5 +115,5 @@ def _ahead(batch: BatchState, task: int, lane: Lane) -> int:
         if other.priority > lane.priority:
             ahead += len(queue)
         elif other.priority == lane.priority:
-            ahead += sum(1 for number in queue if number < task)
+            ahead += queue.below(task)
     return ahead

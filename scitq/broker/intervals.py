@@ -44,6 +44,12 @@ class IntervalSet:
         for index in range(place, len(self._firsts)):
             yield from range(max(self._firsts[index], number + 1), self._lasts[index] + 1)
 
+    def below(self, number: int) -> int:
+        """How many members are less than `number`; counted by runs."""
+        place = bisect_left(self._firsts, number)
+        members = sum(self._lasts[:place]) - sum(self._firsts[:place]) + place
+        return members - max(self._lasts[place - 1] - number + 1, 0) if place else 0
+
     def add(self, first: int, last: int) -> None:
         """Add a run of which no number is a member yet."""
         place = bisect_left(self._firsts, first)

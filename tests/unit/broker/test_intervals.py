@@ -70,6 +70,12 @@ def test_after(number: int, above: list[int]) -> None:
     assert list(IntervalSet((2, 3, 6, 6)).after(number)) == above
 
 
+@pytest.mark.parametrize("number", range(-1, 12))
+def test_below(number: int) -> None:
+    for runs in ((), (2, 3, 6, 6, 8, 10), (0, 4)):
+        assert IntervalSet(runs).below(number) == sum(member < number for member in members(runs))
+
+
 def test_an_empty_set_has_no_first() -> None:
     assert IntervalSet((4, 9)).first() == 4
     with pytest.raises(IndexError):
