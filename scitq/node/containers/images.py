@@ -14,7 +14,7 @@ from scitq.node.say import say
 
 PAUSES = (1.0, 4.0, 15.0, 60.0)  # seconds between the tries of one image
 FINAL = re.compile(
-    r"not found|manifest unknown|pull access denied|no basic auth|unauthorized|denied|invalid reference|401|403|404",
+    r"not found|manifest unknown|no basic auth|unauthorized|denied|invalid reference|(?<![\w.:-])40[134](?![\w.:-])",
     re.IGNORECASE,
 )
 DEFAULT_REGISTRY = "docker.io"

@@ -84,6 +84,19 @@ def test_what_cannot_pass_is_not() -> None:
     assert engine.pulls == [("a", None)]
 
 
+def test_a_number_in_an_address_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "PAUSES", (0.0, 0.0))
+    engine = FakeEngine("dial tcp 10.0.0.4:40343: i/o timeout", 'Head "https://r.org:404/v2/a": EOF')
+    assert brought(engine, 1) == ["someone"]
+
+
+def test_a_status_of_the_registry_is_an_answer() -> None:
+    engine = FakeEngine("unexpected status from HEAD request to https://r.org/v2/a: 403 Forbidden")
+    (problem,) = brought(engine, 1)
+    assert isinstance(problem, EngineRefused)
+    assert len(engine.pulls) == 1
+
+
 @pytest.mark.parametrize(
     ("image", "registry"),
     [
