@@ -22,10 +22,11 @@ class Storage(NamedTuple):
 
     address: str  # of the folder, without a final `/`
     environment: Mapping[str, str] = MappingProxyType({})  # with which it can be reached
-    refused: Mapping[str, str] | None = None  # with which it is denied
+    refused: Mapping[str, str] = MappingProxyType({})  # with which it is denied
+    refused_address: str = ""  # with which it is denied, where that is told in the address
     odd_names: tuple[str, ...] = ()  # names that this one can hold, beside those that all can
     has_folders: bool = False  # whether an empty folder is anything
-    port: int | None = None  # of its server, when all goes through that
+    port: int = 0  # of its server, when all goes through that
     many: int = 5_000  # files; fewer where the server is too slow for that, yet more than a page of a listing
 
 
@@ -58,7 +59,8 @@ def s3_by_moto(folder: Path) -> Iterator[Storage]:
         client.create_bucket(Bucket="bucket")
         client.close()
         account = f'[s3]\nendpoint = "{endpoint}"\naccess_key = "{KEYS[0]}"\nsecret_key = "{KEYS[1]}"\n'
-        yield Storage("s3://bucket/place", _config(folder, account), many=1_200)
+        port = int(endpoint.rpartition(":")[2])
+        yield Storage("s3://bucket/place", _config(folder, account), port=port, many=1_200)
 
 
 @contextmanager
@@ -90,7 +92,8 @@ def ftp(folder: Path) -> Iterator[Storage]:
     (folder / "root").mkdir()
     with pyftpd(folder / "root") as host:
         user = f"{USER}:{quote(PASSWORD, safe='')}"
-        yield Storage(f"ftp://{user}@{host}/place", odd_names=("back\\slash",), has_folders=True)
+        address, wrong = f"ftp://{user}@{host}/place", f"ftp://{USER}:wrong@{host}/place"
+        yield Storage(address, refused_address=wrong, odd_names=("back\\slash",), has_folders=True)
 
 
 @contextmanager
@@ -98,7 +101,9 @@ def ftp_listed(folder: Path) -> Iterator[Storage]:
     """FTP by vsftpd, anonymous, which lists as `ls -l` does."""
     (folder / "root").mkdir()
     with vsftpd(folder / "root") as host:
-        yield Storage(f"ftp://{host}/place/place", odd_names=("back\\slash", "latin-1 \udce9"), has_folders=True)
+        address, wrong = f"ftp://{host}/place/place", f"ftp://me:wrong@{host}/place/place"
+        odd = ("back\\slash", "latin-1 \udce9")
+        yield Storage(address, refused_address=wrong, odd_names=odd, has_folders=True)
 
 
 STORAGES: dict[str, Callable[[Path], AbstractContextManager[Storage]]] = {
@@ -109,3 +114,5 @@ STORAGES: dict[str, Callable[[Path], AbstractContextManager[Storage]]] = {
     "ftp": ftp,
     "vsftpd": ftp_listed,
 }
+DENYING = ("s3", "azure", "ftp", "vsftpd")  # moto checks no keys, and root may read every disk
+BY_ONE_PORT = ("s3", "moto", "azure")  # FTP opens a connection for each file

@@ -17,7 +17,7 @@ import pytest
 from scitq import fetch
 from scitq.fetch import FetchError, NotThere, Refused, copy, delete, du, exists, get, info, nrlist, put, sync
 from scitq.fetch.settings import settings
-from tests.integration.fetch.storages import STORAGES, Storage
+from tests.integration.fetch.storages import BY_ONE_PORT, DENYING, STORAGES, Storage
 from tests.servers.cutting import cutting
 from tests.sources import ROOT
 
@@ -224,18 +224,17 @@ def test_what_is_missing_is_one_line_and_deletes_nothing(storage: Storage, here:
     assert not (tmp_path / "got").exists()
 
 
+@pytest.mark.parametrize("storage", DENYING, indirect=True)
 def test_what_is_denied_is_one_line(storage: Storage, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if storage.refused is None:
-        pytest.skip("nobody is denied here")
+    address = storage.refused_address or storage.address
     for name, value in storage.refused.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
     write(here, {"x": b"1"})
-    for verb in (lambda: names(storage.address), lambda: sync(here, storage.address)):
-        with pytest.raises(FetchError) as caught:
+    for verb in (lambda: names(address), lambda: sync(here, address)):
+        with pytest.raises(Refused) as caught:
             verb()
-        assert isinstance(caught.value, Refused)
-        assert caught.value.reason.startswith(told(storage.address))
+        assert caught.value.reason.startswith(told(address))
         assert len(caught.value.reason.splitlines()) == 1
 
 
@@ -303,12 +302,11 @@ def test_a_copy_that_was_killed_goes_on_and_leaves_nothing_else(
     }
 
 
+@pytest.mark.parametrize("storage", BY_ONE_PORT, indirect=True)
 @pytest.mark.parametrize("direction", ["down", "up"])
 def test_what_is_cut_in_the_middle_goes_on(
     storage: Storage, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direction: str
 ) -> None:
-    if storage.port is None:
-        pytest.skip("there is no one way to be cut")
     write(here, {"large": os.urandom(12 << 20), "small": b"1"})
     if direction == "down":
         put(here, storage.address)
