@@ -6,11 +6,11 @@ import time
 from collections.abc import Sequence
 
 from scitq.fetch import FetchError, Stopped, Unstored, put
+from scitq.node.folders import PARTS
 from scitq.node.job import Uploaded
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 TOLD_BYTES = 256 * 1024  # of names in the record of an attempt; the rest is told as a number
-PARTS = ("input", "output", "resource", "tmp")
 
 
 def upload(folder: str, address: str, stop: threading.Event, within: Sequence[str] | None = None) -> Uploaded:

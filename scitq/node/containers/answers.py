@@ -86,6 +86,18 @@ class Told:
             raise EngineAway(one_line(problem)) from problem
 
 
+def took_too_long(away: EngineAway) -> bool:
+    """Whether it is only that no answer came in time; an answer may have begun, and its body be what is late."""
+    import requests
+    import urllib3
+
+    cause = away.__cause__
+    return isinstance(cause, requests.exceptions.ReadTimeout) or (
+        isinstance(cause, requests.exceptions.ConnectionError)
+        and any(isinstance(one, urllib3.exceptions.ReadTimeoutError) for one in cause.args)
+    )
+
+
 def blocks(response: Any) -> Iterator[bytes]:
     """The bytes of a response of the engine as they come; EngineAway when it breaks off before its end."""
     with Told():

@@ -22,6 +22,8 @@ def clear(presence: Presence, labels: Mapping[str, str], path: str) -> None:
         images = engine.images()
         if not images:
             raise EngineRefused("no image is left on this machine that could be started for it")
-        engine.run_and_remove(images[0], ["/bin/rm", "-rf", f"/scitq/{name}"], [*binds, f"{parent}:/scitq"], labels)
+        remove = ["/bin/rm", "-rf", f"/scitq/{name}"]
+        if code := engine.run_and_remove(images[0], remove, [*binds, f"{parent}:/scitq"], labels):
+            raise EngineRefused(f"rm ended with exit code {code}")
     except (EngineAway, EngineRefused) as problem:
         say(f"{path} stays, for it holds files of other users: {problem}")

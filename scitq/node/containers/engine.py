@@ -28,6 +28,7 @@ from scitq.node.containers.answers import (
     one_line,
     received,
     seen,
+    took_too_long,
 )
 
 if TYPE_CHECKING:
@@ -119,12 +120,10 @@ class Engine:
 
     def wait(self, name: str, seconds: float) -> None:
         """Return when it does not run any more, or after a while."""
-        import requests
-
         try:
             self._ask("wait", name, timeout=seconds)
         except EngineAway as away:
-            if not isinstance(away.__cause__, requests.exceptions.ReadTimeout):
+            if not took_too_long(away):
                 raise
 
     def kill(self, name: str, signal: str) -> None:

@@ -5,7 +5,6 @@ import math
 import os
 import time
 from collections import deque
-from functools import partial
 from pathlib import Path
 
 from scitq.node import orders
@@ -94,7 +93,9 @@ class ContainerPool:
         def known() -> set[str]:
             return {self._owner.name(name) for name in list(self._minders)}
 
-        work = partial(remove_strays, self._presence.engine, self._owner, known)
+        def work() -> None:  # asked for the engine here, it may raise: it goes when it likes
+            remove_strays(self._presence.engine, self._owner, known)
+
         self._crew.do("engine", work, self._after_sweep)
 
     def start(self, order: orders.ContainerOrder) -> None:
