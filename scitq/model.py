@@ -69,6 +69,10 @@ class Spec(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown
     priority: int = 0
     log_limit: int | None = LOG_LIMIT  # bytes per stream; None keeps everything
     requires: tuple[int, ...] = ()
+    cpu: float | None = None  # cores; None: those of a slot
+    mem: int | None = None  # bytes that it may have at most; None: no limit
+    gpu: float | None = None  # a whole number, or a share of one
+    disk: int | None = None  # bytes kept free for it
 
     def __post_init__(self) -> None:
         _check_words("command", self.command)
@@ -96,6 +100,10 @@ class Changes(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unkn
     priority: int | UnsetType = UNSET
     log_limit: int | UnsetType | None = UNSET
     requires: tuple[int, ...] | UnsetType = UNSET
+    cpu: float | UnsetType | None = UNSET
+    mem: int | UnsetType | None = UNSET
+    gpu: float | UnsetType | None = UNSET
+    disk: int | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         if self.command is not UNSET:
@@ -133,6 +141,9 @@ class Outcome(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"cl
     stored: tuple[tuple[str, int], ...] = ()  # what was uploaded: relative name, size
     stdout: Stream = Stream()
     stderr: Stream = Stream()
+    read_bytes: Count = 0  # from disks, by its processes
+    written_bytes: Count = 0
+    peak_disk: Count = 0  # bytes in its folder, inputs among them, resources not
 
 
 class Attempt(Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
@@ -162,6 +173,9 @@ class Attempt(Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
     stored: tuple[tuple[str, int], ...] = ()
     stdout: Stream = Stream()
     stderr: Stream = Stream()
+    read_bytes: int = 0
+    written_bytes: int = 0
+    peak_disk: int = 0
 
 
 class Task(Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
@@ -195,6 +209,17 @@ class Task(Struct, frozen=True, kw_only=True, rename={"class_": "class"}):
     priority: int
     log_limit: int | None
     requires: tuple[int, ...]
+    cpu: float | None
+    mem: int | None
+    gpu: float | None
+    disk: int | None
+
+
+class Gpu(Struct, frozen=True):
+    """A graphics processor of a worker."""
+
+    name: str
+    memory: Count  # bytes
 
 
 class Worker(Struct, frozen=True, kw_only=True):
@@ -218,6 +243,9 @@ class Worker(Struct, frozen=True, kw_only=True):
     joined_at: float
     seen_at: float
     engine: str = ""  # its container engine and the version of that, "" for none
+    gpus: tuple[Gpu, ...] = ()
+    disk: int = 0  # bytes that its tasks can have, when it joined
+    tags: str = ""  # G: it has GPUs
 
 
 class Resource(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from scitq.model import (
     Batch,
     Changes,
     Count,
+    Gpu,
     Moment,
     Outcome,
     Registry,
@@ -85,6 +86,8 @@ class Enrolment(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     memory: int
     boot: str
     engine: str = ""  # its container engine and version, "" for none
+    gpus: tuple[Gpu, ...] = ()
+    disk: Count = 0  # bytes that tasks can have of its scratch folder's disk, what can be removed among them
     held: tuple[Held, ...] = ()
 
 
@@ -349,6 +352,14 @@ class WorkerClean(Message, frozen=True, tag="worker_clean"):
     worker: str
 
 
+class WorkerProgress(Message, frozen=True, tag="worker_progress"):
+    """How far is what the worker brings or stores for a task? Relayed like `worker_resources`."""
+
+    id: int
+    worker: str
+    task: Count
+
+
 class AccessCreate(Message, frozen=True, tag="access_create"):
     """Accept the public `key` (40 characters of Z85)."""
 
@@ -536,6 +547,13 @@ class Cleaned(Message, frozen=True, tag="cleaned"):
     bytes: Count
 
 
+class ProgressIs(Message, frozen=True, tag="progress_is", omit_defaults=True):
+    """One line for each image, input, resource or result that is on its way for the task."""
+
+    id: int
+    lines: tuple[str, ...] = ()
+
+
 class AccessKeys(Message, frozen=True, tag="access_keys", omit_defaults=True):
     """`server_key` is the broker's public key, for the new access file."""
 
@@ -647,6 +665,7 @@ Request = (
     | WorkerDelete
     | WorkerResources
     | WorkerClean
+    | WorkerProgress
     | AccessCreate
     | AccessList
     | AccessRevoke
@@ -658,6 +677,7 @@ Request = (
     | Report
     | ResourceList
     | Cleaned
+    | ProgressIs
     | Bye
 )
 Answer = (
@@ -676,6 +696,7 @@ Answer = (
     | WorkerPage
     | ResourceList
     | Cleaned
+    | ProgressIs
     | AccessKeys
     | RegistriesAre
     | StatusIs
@@ -688,6 +709,7 @@ Answer = (
     | Settings
     | WorkerResources
     | WorkerClean
+    | WorkerProgress
     | Logins
     | Ack
     | Dismissed

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from scitq.broker.intervals import Runs
-from scitq.model import Array, Changes
+from scitq.model import Array, Changes, Gpu
 
 FORMAT = 1
 
@@ -53,6 +53,9 @@ class Result(Struct, frozen=True, array_like=True):
     stored: tuple[tuple[str, int], ...] = ()
     stdout: Log | None = None
     stderr: Log | None = None
+    read_kib: int = 0
+    written_kib: int = 0
+    disk_kib: int = 0
 
 
 RESULTS = ("succeeded", "failed", "cancelled")
@@ -295,6 +298,8 @@ class WorkerJoined(Event, frozen=True, array_like=True, tag=50):
     memory: int
     version: str
     engine: str = ""
+    gpus: tuple[Gpu, ...] = ()
+    disk: int = 0
 
 
 class WorkerOffline(Event, frozen=True, array_like=True, tag=51):

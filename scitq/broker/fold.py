@@ -52,6 +52,8 @@ def _workers(state: State) -> Iterator[Entry]:
             worker.memory,
             worker.version,
             worker.engine,
+            worker.gpus,
+            worker.disk,
         )
         yield Entry(worker.joined_at, "fold", (joined,))
         facts: list[Fact] = [joined] if worker.seen_at != worker.joined_at else []

@@ -240,10 +240,13 @@ class Broker:
             case wire.AccessList():
                 _only(peer, "admin")
                 self._rounds.say([Send(peer.route, answers.access_keys(self._state, message.id, self._server_key))])
-            case wire.WorkerResources() | wire.WorkerClean():
-                _only(peer, "admin", "deployer", *(("user",) if isinstance(message, wire.WorkerResources) else ()))
+            case wire.WorkerResources() | wire.WorkerProgress():
+                _only(peer, "admin", "deployer", "user")
                 self._rounds.say([self._relays.ask(self._state, peer, message, self._clock.now)])
-            case wire.ResourceList() | wire.Cleaned():
+            case wire.WorkerClean():
+                _only(peer, "admin", "deployer")
+                self._rounds.say([self._relays.ask(self._state, peer, message, self._clock.now)])
+            case wire.ResourceList() | wire.Cleaned() | wire.ProgressIs():
                 self._rounds.say(self._relays.answered(peer, message))
             case wire.RegistryLogin() | wire.RegistryLogout() | wire.RegistryList():
                 _only(peer, "admin")

@@ -11,8 +11,8 @@ from scitq.errors import NotFound, Unavailable
 
 PATIENCE = 600.0  # seconds that a worker may take: to remove what lies there may last
 
-Question = wire.WorkerResources | wire.WorkerClean
-Reply = wire.ResourceList | wire.Cleaned
+Question = wire.WorkerResources | wire.WorkerClean | wire.WorkerProgress
+Reply = wire.ResourceList | wire.Cleaned | wire.ProgressIs
 
 
 class _Open(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scitq.broker.intervals import IntervalSet
 from scitq.broker.moves import MOVES
 from scitq.broker.tasks import Lane, Live, TaskTable
-from scitq.model import ENDED, EVERY_BATCH, Access
+from scitq.model import ENDED, EVERY_BATCH, Access, Gpu
 
 if TYPE_CHECKING:
     from scitq.broker.events import PartKept, SetAside
@@ -60,8 +60,10 @@ class WorkerState:
         "batch",
         "concurrency",
         "cpus",
+        "disk",
         "engine",
         "failed",
+        "gpus",
         "held",
         "hostname",
         "id",
@@ -92,6 +94,8 @@ class WorkerState:
         self.cpus = 0
         self.memory = 0
         self.engine = ""  # its container engine, "" for none
+        self.gpus: tuple[Gpu, ...] = ()
+        self.disk = 0  # bytes that its tasks can have
         self.version = ""
         self.joined_at = 0.0
         self.seen_at = 0.0

@@ -21,6 +21,8 @@ def worker_joined(state: State, event: events.WorkerJoined, at: float) -> None:
     worker.memory = event.memory
     worker.version = event.version
     worker.engine = event.engine
+    worker.gpus = event.gpus
+    worker.disk = event.disk
     worker.status = "online"
     worker.seen_at = at
     recount(state, worker)

@@ -174,6 +174,9 @@ def _result(held: Held, end: wire.End, outcome: Outcome, logs: dict[int, LogEnd]
         stored=outcome.stored,
         stdout=_rest(logs.get(0), outcome.stdout),
         stderr=_rest(logs.get(1), outcome.stderr),
+        read_kib=outcome.read_bytes // 1024,
+        written_kib=outcome.written_bytes // 1024,
+        disk_kib=outcome.peak_disk // 1024,
     )
 
 

@@ -70,6 +70,10 @@ def task_view(state: State, task: int) -> Task:
         priority=spec.priority,
         log_limit=spec.log_limit,
         requires=spec.requires,
+        cpu=spec.cpu,
+        mem=spec.mem,
+        gpu=spec.gpu,
+        disk=spec.disk,
     )
 
 
@@ -202,6 +206,9 @@ def _attempt(state: State, task: int, result: Result) -> Attempt:
         stored=result.stored,
         stdout=_stream(result.stdout),
         stderr=_stream(result.stderr),
+        read_bytes=result.read_kib * 1024,
+        written_bytes=result.written_kib * 1024,
+        peak_disk=result.disk_kib * 1024,
     )
 
 
@@ -251,6 +258,9 @@ def _worker(worker: WorkerState, now: float) -> Worker:
         memory=worker.memory,
         version=worker.version,
         engine=worker.engine,
+        gpus=worker.gpus,
+        disk=worker.disk,
+        tags="G" if worker.gpus else "",
         joined_at=worker.joined_at,
         seen_at=now if worker.status == "online" else worker.seen_at,
     )

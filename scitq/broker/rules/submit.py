@@ -5,7 +5,7 @@ from itertools import islice
 
 from msgspec import Raw
 
-from scitq import container, wire
+from scitq import container, needs, wire
 from scitq.broker import events
 from scitq.broker.commands import Decision, Peer
 from scitq.broker.state import State
@@ -126,7 +126,7 @@ def _texts(array: Array) -> tuple[str, ...]:
 
 def check_spec(state: State, spec: Spec) -> None:
     """UsageError or NotFound when a task of this specification could never run."""
-    for problem in container.refusals(spec):
+    for problem in (*container.refusals(spec), *needs.refusals(spec)):
         raise UsageError(problem)
     if not spec.command and not spec.container:
         raise UsageError("the command is empty: give at least the name of a program")

@@ -51,6 +51,8 @@ def join(
         memory=enrol.memory,
         version=message.version,
         engine=enrol.engine,
+        gpus=enrol.gpus,
+        disk=enrol.disk,
     )
     decision.fact(joined)
     before = len(decision.sends)
