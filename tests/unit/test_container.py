@@ -57,6 +57,31 @@ def test_words_and_variables_must_be_text() -> None:
     assert not list(refusals(Spec(command=(b"\xff",))))
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--rm --memory 8g", "--mem and -O '--memory …'"),
+        ("--memory=8g", "--mem and -O '--memory=8g …'"),
+        ("-m 8g", "--mem and -O '-m …'"),
+        ("-itm8g", "--mem and -O '-itm8g …'"),
+        ("--memory-swap -1", "--mem and -O '--memory-swap …'"),
+        ("--cpus 2", "--cpu and -O '--cpus …'"),
+        ("--cpu-quota=5000", "--cpu and -O '--cpu-quota=5000 …'"),
+    ],
+)
+def test_what_is_asked_of_the_worker_is_not_asked_of_docker_too(options: str, told: str) -> None:
+    (problem,) = refusals(Spec(container="a", cpu=1.5, mem=1 << 30, container_options=options))
+    assert problem.startswith(told)
+    assert not list(refusals(Spec(container="a", gpu=1.0, disk=1, container_options=options)))
+
+
+@pytest.mark.parametrize(
+    "options", ["", "--memory-reservation 1g -c 5 --cpuset-cpus 0", "-e -m -h --cpus --shm-size 1g"]
+)
+def test_other_options_go_with_what_is_asked_of_the_worker(options: str) -> None:
+    assert not list(refusals(Spec(container="a", cpu=1.5, mem=1 << 30, container_options=options)))
+
+
 @pytest.mark.parametrize("image", ["-x", "a b", "a\n"])
 def test_a_name_that_no_image_has_is_refused(image: str) -> None:
     assert list(refusals(Spec(container=image)))
