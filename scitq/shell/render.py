@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 Cell = str | int | float | bool | None
@@ -57,9 +57,17 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min {rest:02} s" if hours else f"{minutes} min {rest:02} s"
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, header: bool = True) -> None:
-    """A plain table: as wide as it needs in a pipe, as wide as the terminal on one."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, header: bool = True, rare: Collection[str] = ()
+) -> None:
+    """A plain table: as wide as it needs in a pipe, as wide as the terminal on one.
+
+    A `rare` column is there only when a row has something in it.
+    """
     texts = [[_shown(cell) for cell in row] for row in rows]
+    kept = [n for n, name in enumerate(columns) if name not in rare or any(row[n] for row in texts)]
+    if len(kept) < len(columns):
+        columns, texts = [columns[n] for n in kept], [[row[n] for n in kept] for row in texts]
     if sys.stdout.isatty():
         texts = _fitted(columns, texts, os.get_terminal_size(sys.stdout.fileno()).columns)
     text = table(columns, texts, header=header)

@@ -5,7 +5,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from scitq import container
+from scitq import container, needs
 from scitq.errors import UsageError
 from scitq.fetch.uri import Role, UriError, absolute, check, parse
 from scitq.model import Spec
@@ -43,7 +43,15 @@ PRIORITY = Option(("--priority",), "start it before tasks of a lower priority (0
 LOG_LIMIT = Option(
     ("--log-limit",),
     "how much of each of stdout and stderr to keep, half from its begin and half from its end (32M)",
-    values.LIMIT,
+    values.SIZE,
+)
+CPU = Option(("--cpu",), "cores that it needs, 2 or 0.5 (those of a slot); none: no request", values.NUMBER)
+MEM = Option(
+    ("--mem",), "memory that it needs, and may not pass: 500M, 16G (no limit); none: no request", values.SIZE
+)
+GPU = Option(("--gpu",), "GPUs that it needs, or a share of one: 1, 0.5 (0); none: no request", values.NUMBER)
+DISK = Option(
+    ("--disk",), "room that it needs on the worker's disk: 50G (what is free); none: no request", values.SIZE
 )
 
 WHAT_A_TASK_IS = (
@@ -60,6 +68,10 @@ WHAT_A_TASK_IS = (
     DOWNLOAD_TIMEOUT,
     PRIORITY,
     LOG_LIMIT,
+    CPU,
+    MEM,
+    GPU,
+    DISK,
 )
 
 # Where an option's own word is not the model's.
@@ -81,8 +93,8 @@ def fields(given: Namespace) -> dict[str, Any]:
             value = tuple(_absolute(flag, uri) for uri in value) if option.many else _absolute(flag, value)
         elif option is ENV:
             value = dict(value)
-        elif option is LOG_LIMIT:
-            value = value.bytes
+        elif isinstance(value, values.Amount):
+            value = value.value
         found[_FIELDS.get(option.key, option.key)] = value
     return found
 
@@ -90,6 +102,7 @@ def fields(given: Namespace) -> dict[str, Any]:
 def refusals(spec: Spec) -> Iterator[str]:
     """Why this task cannot work, one line each; nothing when nothing speaks against it."""
     yield from container.refusals(spec)
+    yield from needs.refusals(spec)
     if not spec.command and not spec.container:
         yield "no command (only an image given by -d may bring its own)"
     elif spec.command and not spec.command[0] and not spec.container:

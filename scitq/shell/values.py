@@ -2,19 +2,22 @@
 
 import math
 import os
+import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from scitq.shell.tree import Kind
 
 _BIGGEST = 2**63 - 1  # what a signed integer of the wire holds
+_BYTES = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,30}))?(?:([kmgt])(?:ib)?)?", re.ASCII | re.IGNORECASE)
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _MOST_IDS = 1_000_000
 
 
-class Limit(NamedTuple):
-    """So many bytes of a stream, or all of them."""
+class Amount(NamedTuple):
+    """So much of something; None: no amount is named, whatever there is."""
 
-    bytes: int | None
+    value: float | None
 
 
 def word(text: str) -> str | bytes:
@@ -77,15 +80,26 @@ def _seconds(text: str) -> float:
     return number
 
 
-def _limit(text: str) -> Limit:
-    if text == "none":
-        return Limit(None)
-    plain = text.lower().removesuffix("ib")
-    digits = plain.rstrip("kmgt")
-    unit = plain[len(digits) :]
-    if unit not in _UNITS or not (digits.isascii() and digits.isdigit()):
-        raise ValueError(f"not a size: {text!r} (bytes, or with K, M or G: 64M; or none)")
-    return Limit(_count(str(int(digits) << _UNITS[unit])))
+def _bytes(text: str) -> int:
+    found = _BYTES.fullmatch(text)
+    if not found or (found[2] and not found[3]):
+        raise ValueError(f"not a size: {text!r} (bytes, or with K, M, G or T: 64M, 1.5G; or none)")
+    whole, fraction, unit = found[1], found[2] or "", found[3] or ""
+    return _count(str((int(whole + fraction) << _UNITS[unit.lower()]) // 10 ** len(fraction)))
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text) if text.isascii() else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"not a number: {text!r} (2 or 0.5; or none)")
+    return number
+
+
+def _amount(read: Callable[[str], float]) -> Callable[[str], Amount]:
+    return lambda text: Amount(None if text == "none" else read(text))
 
 
 def _ids(text: str) -> tuple[int, ...]:
@@ -131,4 +145,5 @@ INTEGER = Kind("N", _integer)
 COUNT = Kind("N", _count)
 POSITIVE = Kind("N", _positive)
 SECONDS = Kind("SECONDS", _seconds)
-LIMIT = Kind("SIZE", _limit)
+SIZE = Kind("SIZE", _amount(_bytes))
+NUMBER = Kind("NUMBER", _amount(_number))

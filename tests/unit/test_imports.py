@@ -10,14 +10,27 @@ MAY_IMPORT = {
     "errors": set[str](),
     "model": {"errors"},
     "container": {"model"},
+    "needs": {"container", "model"},
     "wire": {"errors", "model"},
     "config": {"errors"},
     "client": {"errors", "model", "wire", "config"},
-    "broker": {"errors", "model", "wire", "config", "container"},
-    "node": {"errors", "model", "wire", "config", "container", "fetch"},
+    "broker": {"errors", "model", "wire", "config", "container", "needs"},
+    "node": {"errors", "model", "wire", "config", "container", "needs", "fetch"},
     "deploy": {"errors", "model", "wire", "config"},
     "__main__": {"shell"},
-    "shell": {"errors", "model", "wire", "config", "container", "client", "broker", "node", "deploy", "fetch"},
+    "shell": {
+        "errors",
+        "model",
+        "wire",
+        "config",
+        "container",
+        "needs",
+        "client",
+        "broker",
+        "node",
+        "deploy",
+        "fetch",
+    },
     "fetch": set[str](),
 }
 # `python -m scitq.fetch` is a door into the house from the street: nobody comes through it from inside, so that
@@ -29,7 +42,7 @@ PURE_BROKER = {
     *("commands", "decide", "rules", "schedule", "recruit", "explain", "waits"),
     *("frames", "log_records"),
 }
-PURE_MAY_IMPORT = {"container", "errors", "model", "wire"}
+PURE_MAY_IMPORT = {"container", "errors", "model", "needs", "wire"}
 IMPURE = {
     *("asyncio", "concurrent", "multiprocessing", "threading", "subprocess", "signal"),
     *("fcntl", "glob", "io", "mmap", "os", "pathlib", "psutil", "shutil", "sqlite3", "tempfile"),

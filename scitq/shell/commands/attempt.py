@@ -10,7 +10,8 @@ from scitq.shell.tree import Command, Group
 _SHORT = ("task", "attempt", "status", "worker", "started_at", "ended_at", "class_", "exit_code", "signal", "reason")
 _LONG = (
     *("assigned_at", "staging_seconds", "run_seconds", "upload_seconds", "suspended_seconds", "cpu_seconds"),
-    *("peak_memory", "bytes_in", "bytes_out", "stdout", "stderr", "versions", "stored", "epoch"),
+    *("peak_memory", "peak_disk", "read_bytes", "written_bytes", "bytes_in", "bytes_out"),
+    *("stdout", "stderr", "versions", "stored", "epoch"),
 )
 
 

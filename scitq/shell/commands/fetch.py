@@ -198,7 +198,7 @@ def _glob(text: str) -> str:
 
 
 def _rate(text: str) -> int:
-    limit = values.LIMIT.parse(text).bytes
+    limit = values.SIZE.parse(text).value
     if not limit:
         raise ValueError(f"not a number of bytes per second: {text!r} (10M)")
     return int(limit)

@@ -16,10 +16,13 @@ _NAMES = (
     Option(("-n", "--name"), "a name too; may be given several times", values.WORKER, many=True),
     Option(("-i", "--id"), "an id too; may be given several times", values.WORKER, many=True),
 )
-_SHORT = ("name", "status", "paused", "batch", "concurrency", "prefetch", "running", "held", "succeeded", "failed")
+_SHORT = (
+    *("name", "status", "paused", "tags", "batch", "concurrency", "prefetch"),
+    *("running", "held", "succeeded", "failed"),
+)
 _RESOURCE = ("uri", "status", "size", "files", "in_use", "used_at")
 _RESOURCE_LONG = ("fetched_at", "version")
-_LONG = ("id", "hostname", "cpus", "memory", "version", "joined_at", "seen_at")
+_LONG = ("id", "hostname", "cpus", "memory", "gpus", "disk", "engine", "version", "joined_at", "seen_at")
 
 
 def list_workers(given: Namespace) -> int:

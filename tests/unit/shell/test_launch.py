@@ -29,6 +29,7 @@ def test_the_test_option_shows_all_that_would_be_sent(capsys: pytest.CaptureFixt
         *("-t", "-b", "my batch", "-n", "it's", "-i", "a/b.txt", "-i", "file:///d/", "-r", "/r.tgz|untar"),
         *("-o", "./out/", "-u", "1000", "-g", "100", "-e", "A=1", "-e", "B=x y", "-R", "3,5", "-R", "7-9"),
         *("--retry", "2", "--run-timeout", "1.5", "--download-timeout", "60", "--priority", "-3"),
+        *("--cpu", "2.5", "--mem", "1.5G", "--gpu", "0.5", "--disk", "20G"),
         *("--log-limit", "none", "sh", "-c", "echo $CPU -h", "", "é", "a\nb", "--", "-t"),
     ]
 
@@ -52,9 +53,19 @@ download_timeout   60.0
 priority           -3
 log_limit          none
 requires           3,5,7,8,9
+cpu                2.5
+mem                1610612736
+gpu                0.5
+disk               21474836480
 """,
         "",
     )
+
+
+def test_none_is_no_request(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["-t", "--cpu", "none", "--mem", "none", "--gpu", "none", "--disk", "none", "true"]
+
+    assert shown(capsys, *words) == shown(capsys, "-t", "true")
 
 
 def test_what_is_not_given_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,6 +123,12 @@ def test_the_alias_is_the_same_command(capsys: pytest.CaptureFixture[str], monke
         (["-b", "\udcff", "ls"], "-b/--batch: not valid UTF-8"),
         (["-i", "\udcff", "ls"], "-i/--input: not valid UTF-8"),
         (["--retry", "-1", "ls"], "--retry: negative number: -1"),
+        (["--cpu", "0", "ls"], "--cpu 0: give cores, above 0"),
+        (["--mem", "1M", "ls"], "--mem "),
+        (["--mem", "16GB", "ls"], "--mem: not a size: '16GB' (bytes, or with K, M, G or T: 64M, 1.5G; or none)"),
+        (["--gpu", "1.5", "ls"], "--gpu 1.5: give a whole number of GPUs, or a share of one as in 0.5"),
+        (["--disk", "0", "ls"], "--disk 0: give bytes above 0"),
+        (["-d", "x", "-O", "--gpus all", "--gpu", "1", "ls"], "--gpu and -O '--gpus …' contradict each other"),
         (["-n", "x", "-n", "y", "ls"], "-n/--name: given twice"),
         (["-n\n", "-n", "y", "ls"], "-n/--name: given twice"),
         (["--nonsense\n", "ls"], "unknown option: --nonsense\\n"),

@@ -60,6 +60,12 @@ def test_a_table_may_have_no_header_and_no_rows() -> None:
     assert table(("id", "name"), [], header=False) == ""
 
 
+def test_a_rare_column_is_there_when_a_row_has_something_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("id", "mem", "gpu", "name"), [(5, None, "1", "x"), (6, None, None, "")], rare=("mem", "gpu"))
+
+    assert capsys.readouterr().out.splitlines() == ["id  gpu  name", " 5    1  x", " 6"]
+
+
 def test_a_pipe_gets_everything(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(("name", "command"), [("\x1b", "x" * 1000)])
 
