@@ -73,6 +73,14 @@ def delete(given: Namespace) -> int:
     )
 
 
+def usage(given: Namespace) -> int:
+    """What the tasks of these batches used, and what to ask next time."""
+    from scitq.shell.usage.report import tell_batches
+
+    with client_of(given) as client:
+        return tell_batches(client, _named(given), as_json=given.json)
+
+
 def _each(given: Namespace, order: "Callable[[Client, str], Done]", result: Callable[[str], str]) -> int:
     """Give an order for each batch and say what came of it; 1 when a worker has not answered."""
     code = 0
@@ -122,6 +130,13 @@ BATCH = Group(
             "forget batches, with their tasks and their output",
             delete,
             (Option(("-f", "--force"), "also tasks that others wait for"), _NAME, *SERVER),
+            (_NAMES,),
+        ),
+        Command(
+            "usage",
+            "say what the tasks of batches used, and what to ask next time",
+            usage,
+            (_NAME, JSON, *SERVER),
             (_NAMES,),
         ),
     ),

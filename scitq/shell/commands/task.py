@@ -21,7 +21,10 @@ _CHANGES = (
     Option(("-j", "--input"), "its inputs, all of them; may be given several times", values.URI, many=True),
 )
 _NEW_COMMAND = Words("the new command", dashes=True)
-_SHORT = ("id", "name", "batch", "status", "attempt", "worker", "exit_code", "submitted_at", "command")
+_SHORT = (
+    *("id", "name", "batch", "status", "attempt", "worker", "exit_code", "submitted_at"),
+    *("cpu", "mem", "gpu", "disk", "command"),
+)
 _LONG = (
     *("class_", "reason", "started_at", "ended_at", "submitted_by", "priority", "requires"),
     *("container", "container_options", "inputs", "resources", "output", "env", "uid", "gid"),
@@ -111,6 +114,14 @@ def explain(given: Namespace) -> int:
         return explain_tasks(client, conditions(given), as_json=given.json)
 
 
+def usage(given: Namespace) -> int:
+    """What each attempt at these tasks used, beside what they ask for."""
+    from scitq.shell.usage.report import tell_tasks
+
+    with client_of(given) as client:
+        return tell_tasks(client, given, conditions(given))
+
+
 def _changes(given: Namespace) -> dict[str, object]:
     changes = fields(given)
     if given.new_name is not None:
@@ -175,6 +186,13 @@ TASK = Group(
             "say why tasks, or a batch (-b), are where they are",
             explain,
             (*SELECTION, JSON, *SERVER),
+            (TASKS,),
+        ),
+        Command(
+            "usage",
+            "say what each attempt at tasks used, beside what they ask for",
+            usage,
+            (*SELECTION, *LISTING, *SERVER),
             (TASKS,),
         ),
     ),
