@@ -105,7 +105,8 @@ class Ended(Struct, frozen=True):
     Exactly one of `code`, `signal`, `problem` tells how: `problem` is the reason why it never started. `cause` is
     what was given with a kill or terminate order, or "timeout"; a command may have ended by itself all the same.
     `wall` times are UTC; `seconds` ran by monotonic clock without `suspended`; `max_rss` is None when it was below
-    what the keeper itself holds (the kernel cannot tell less).
+    what the keeper itself holds (the kernel cannot tell less). `read_bytes` came from disks, `written_bytes` went
+    into files of disks.
     """
 
     name: str
@@ -122,6 +123,8 @@ class Ended(Struct, frozen=True):
     max_rss: int | None
     out: Kept
     err: Kept
+    read_bytes: int = 0
+    written_bytes: int = 0
 
 
 class Returned(Struct, frozen=True):
