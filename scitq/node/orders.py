@@ -38,7 +38,9 @@ class ContainerOrder(Struct, frozen=True, kw_only=True):
     """One container to make and start, complete but for whose it is.
 
     `options` are the words of `-O`, not yet split. `folder` holds the parts that are mounted; `data` is mounted too,
-    unless "". `user` is docker's `--user`, "" for the image's own. `timeout`, `head`, `tail`, `spec` as in `Order`.
+    unless "". `user` is docker's `--user`, "" for the image's own. `cpu` in cores and `mem` in bytes are what it may
+    have at most, 0 for no limit; `devices` the names of its GPUs, or files. `timeout`, `head`, `tail`, `spec` as in
+    `Order`.
     """
 
     name: str
@@ -49,6 +51,9 @@ class ContainerOrder(Struct, frozen=True, kw_only=True):
     folder: str
     data: str = ""
     user: str = ""
+    cpu: float = 0.0
+    mem: int = 0
+    devices: tuple[str, ...] = ()
     timeout: float | None = None
     head: int | None = None
     tail: int = 0

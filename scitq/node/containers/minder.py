@@ -123,7 +123,7 @@ class Minder(Reins):
 
     def _create_by_docker(self, engine: Engine, order: orders.ContainerOrder) -> None:
         try:
-            engine.create(words.create(order, self._shop.owner))
+            engine.create(words.create(order, self._shop.owner, str(engine)))
         except NoSuchImage as problem:
             if order.options:
                 engine.user_of(order.image)  # it is here: the one that is not was a word of -O

@@ -4,14 +4,18 @@ What must hold whatever `-O` says stands after it: docker takes the last. Of lab
 making whether they were taken at all, or lie behind a word of `-O` that docker took for the image.
 """
 
+import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from scitq.node.containers.answers import EngineRefused
+from scitq.node.gpus import CDI
 from scitq.node.orders import ContainerOrder
 
 INSIDE = {"input": "/input", "output": "/output", "resource": "/resource", "tmp": "/tmp"}  # noqa: S108 - in there
 LABEL = "scitq."
+PODMAN_WITH_GPUS = (5, 4)  # when asked as docker is; before it takes the words and gives nothing
 NO_ROTATION = "max-size=1000000g"  # whatever the engine's own settings say: the log is read to its end
 
 
@@ -35,19 +39,24 @@ class Owner(NamedTuple):
         return labels
 
 
-def create(order: ContainerOrder, owner: Owner) -> list[str]:
-    """The words for one attempt."""
+def create(order: ContainerOrder, owner: Owner, engine: str) -> list[str]:
+    """The words for one attempt; `engine` by kind and version. EngineRefused when it cannot give what is ordered."""
     words = ["create", "--name", owner.name(order.name)]
     for part, inside in INSIDE.items():
         words += ["--mount", _bind(f"{order.folder}/{part}", inside, read_only=part == "resource")]
     if order.data:
         words += ["--mount", _bind(order.data, "/data")]
+    words += _devices(order.devices, engine)
     for name, value in order.env.items():
         words += ["-e", f"{name}={value}"]
     if order.user:
         words += ["--user", order.user]
     words += shlex.split(order.options)
     words += ["--rm=false", "--pull", "never", "--interactive=false"]
+    if order.cpu:
+        words += ["--cpus", f"{order.cpu:g}"]
+    if order.mem:
+        words += ["--memory", str(order.mem), "--memory-swap", str(order.mem)]  # no swap on top
     words += ["--log-driver", "json-file", "--log-opt", NO_ROTATION]
     for name, value in owner.labels(order.name).items():
         words += ["--label", f"{name}={value}"]
@@ -57,6 +66,25 @@ def create(order: ContainerOrder, owner: Owner) -> list[str]:
 def taken(order: ContainerOrder, owner: Owner, labels: Mapping[str, str]) -> bool:
     """Whether docker took our words for options, and not for a command."""
     return owner.labels(order.name).items() <= labels.items()
+
+
+def _devices(names: Sequence[str], engine: str) -> list[str]:
+    """Files are given as such, NVIDIA's cards by a line of CSV; in there CUDA counts from 0 what it was given."""
+    words = [word for name in names if name.startswith("/") for word in ("--device", name)]
+    cards = [name for name in names if name.startswith(CDI)]
+    if not cards:
+        return words
+    if engine.startswith("podman"):
+        if _version(engine) < PODMAN_WITH_GPUS:
+            raise EngineRefused(f"{engine} gives containers no GPU when it is asked as docker is; podman 5.4 does")
+        asked = f'driver=cdi,"device={",".join(cards)}"'
+    else:
+        asked = f'"device={",".join(card.removeprefix(CDI) for card in cards)}"'
+    return [*words, "--gpus", asked, "-e", f"CUDA_VISIBLE_DEVICES={','.join(map(str, range(len(cards))))}"]
+
+
+def _version(engine: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", engine)[:2])
 
 
 def _bind(source: str, target: str, *, read_only: bool = False) -> str:
