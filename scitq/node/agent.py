@@ -15,6 +15,7 @@ import zmq
 
 from scitq import __version__, wire
 from scitq.errors import BadMessage, Refused, Unavailable, WrongKey, from_code
+from scitq.model import Gpu
 from scitq.node import shared
 from scitq.node.carry import Tools
 from scitq.node.containers.engine import Login
@@ -23,6 +24,7 @@ from scitq.node.containers.presence import Presence
 from scitq.node.crew import Crew
 from scitq.node.disk import Disk
 from scitq.node.environment import Environment
+from scitq.node.gpus import Device
 from scitq.node.jobs import Jobs
 from scitq.node.link import HANDSHAKE_FAILED, Link
 from scitq.node.probe import Machine
@@ -48,10 +50,11 @@ GOODBYE_MS = 500
 class Agent:
     """One agent on one locked scratch folder."""
 
-    def __init__(self, settings: Settings, scratch: Scratch, machine: Machine) -> None:
+    def __init__(self, settings: Settings, scratch: Scratch, machine: Machine, gpus: tuple[Device, ...]) -> None:
         self._settings = settings
         self._scratch = scratch
         self._machine = machine
+        self._gpus = gpus
         self._concurrency = max(1, settings.concurrency)
         self._crew = Crew()
         self._presence = Presence(self._crew)
@@ -303,6 +306,7 @@ class Agent:
                     memory=self._machine.memory,
                     boot=self._machine.boot,
                     engine=self._announced,
+                    gpus=tuple(Gpu(one.name, one.memory) for one in self._gpus),
                     held=self._jobs.held(),
                 ),
             )
