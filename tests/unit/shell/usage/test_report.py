@@ -2,12 +2,12 @@
 
 import json
 from argparse import Namespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from scitq.errors import NotFound, UsageError
-from scitq.model import Attempt, Task, Worker
+from scitq.model import Attempt, Batch, Status, Task, Worker
 from scitq.shell.usage.report import tell_batches, tell_tasks
 from tests.unit.shell.test_columns import PLAIN
 from tests.unit.shell.usage.test_tally import GIB, MIB, attempt, task
@@ -24,6 +24,12 @@ class Broker:
 
     def attempts(self, ids: Any = None, **_: Any) -> Any:
         return (each for each in self._attempts if ids is None or each.task in ids)
+
+    def batches(self) -> list[Batch]:
+        states = dict.fromkeys(get_args(Status), 0)
+        return [
+            Batch(name="study", stopped="", workers=1, **states | {"failed": 1, "succeeded": len(self._tasks) - 1})
+        ]
 
     def workers(self) -> list[Worker]:
         return [PLAIN]
@@ -126,6 +132,19 @@ def test_a_batch_of_which_nothing_ran(capsys: pytest.CaptureFixture[str]) -> Non
     assert batches(Broker([task(1)], [])) == 0
 
     assert capsys.readouterr().out == "batch study: no attempt has run to its end yet\n"
+
+
+def test_a_terminal_is_told_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("scitq.shell.usage.report._SHOW_AFTER", 0)
+
+    batches(BROKER)
+
+    out, err = capsys.readouterr()
+    assert "/3 [" in err
+    assert out.startswith("batch study: 1 attempt succeeded, 1 failed\n")
 
 
 def test_a_batch_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
