@@ -159,6 +159,8 @@ def _plain(name: str, value: Any) -> Any:
         return _uri(name, value)
     if name == "requires":
         return ids(value)
+    if name in {"mem", "disk"} and isinstance(value, str):
+        raise UsageError(f"{name}: a number of bytes, as 16 << 30 for 16 GiB, not {value!r}")
     return value
 
 

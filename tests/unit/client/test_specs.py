@@ -38,6 +38,10 @@ def test_options_become_a_specification() -> None:
             "requires": range(3, 5),
             "retry": 2,
             "run_timeout": 1.5,
+            "cpu": 2,
+            "mem": 16 << 30,
+            "gpu": 0.5,
+            "disk": 1 << 40,
         },
     )
     assert made == Spec(
@@ -48,8 +52,13 @@ def test_options_become_a_specification() -> None:
         requires=(3, 4),
         retry=2,
         run_timeout=1.5,
+        cpu=2.0,
+        mem=17_179_869_184,
+        gpu=0.5,
+        disk=1_099_511_627_776,
     )
     assert specs.build(Changes, {"retry": 0}) == Changes(retry=0)
+    assert wire.pack(specs.build(Changes, {"mem": None})) == b"\x81\xa3mem\xc0"  # taken away, not left as it is
 
 
 @pytest.mark.parametrize(
@@ -58,6 +67,8 @@ def test_options_become_a_specification() -> None:
         ({"retries": 1}, r"unknown option 'retries'; there are: command, batch"),
         ({"retry": "1"}, r"Expected `int`, got `str`.*\$\.retry"),
         ({"retry": True}, r"\$\.retry"),
+        ({"mem": "16G"}, r"mem: a number of bytes, as 16 << 30 for 16 GiB, not '16G'"),
+        ({"gpu": "all"}, r"\$\.gpu"),
         ({"inputs": "one"}, r"inputs: a list of URIs, not 'one'"),
         ({"inputs": [b"\xff"]}, "inputs: not valid UTF-8"),
         ({"env": ["A=1"]}, r"\$\.env"),
