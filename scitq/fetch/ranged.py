@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from scitq.fetch import pieces
+from scitq.fetch.places import Address, address
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, FetchError, Refused, Watch
-from scitq.fetch.web import Address, Answer, address, ask
+from scitq.fetch.web import Answer, Web
 
 Signed = Callable[[], str]  # a fresh address, asked for again when the one before is refused
 
@@ -16,6 +17,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)", re.ASCII)
 
 
 def download(
+    web: Web,
     url: Signed,
     entry: Entry,
     target: str,
@@ -23,23 +25,22 @@ def download(
     *,
     headers: Mapping[str, str] | None = None,
     connections: int | None = None,
-    ca_bundle: str = "",
 ) -> int:
     """Bring the file that `entry` tells of to a local path, as `Storage.download` says; returns the bytes that moved.
 
     `headers` go with every request; `connections` for a large file, as set by default. A broken range is tried
     again here. Raises OSError, and FetchError without the address.
     """
-    source = _Web(url, entry, headers or {}, watch, ca_bundle)
+    source = _File(web, url, entry, headers or {}, watch)
     most = settings().connections if connections is None else connections
     return pieces.bring(source, entry, target, watch, connections=most, tries=settings().tries)
 
 
 def stream(
-    url: Signed, entry: Entry, watch: Watch, *, headers: Mapping[str, str] | None = None, ca_bundle: str = ""
+    web: Web, url: Signed, entry: Entry, watch: Watch, *, headers: Mapping[str, str] | None = None
 ) -> BinaryIO:
     """The content, to be read once; a broken connection is made again where it broke. Reading raises FetchError."""
-    return pieces.stream(_Web(url, entry, headers or {}, watch, ca_bundle), entry.size, watch, settings().tries)
+    return pieces.stream(_File(web, url, entry, headers or {}, watch), entry.size, watch, settings().tries)
 
 
 def version_of(answer: Answer, size: int) -> str:
@@ -51,15 +52,15 @@ def version_of(answer: Answer, size: int) -> str:
     return f"size:{size}"
 
 
-class _Web:
+class _File:
     """The `Source` of one address."""
 
-    def __init__(self, url: Signed, entry: Entry, headers: Mapping[str, str], watch: Watch, ca_bundle: str) -> None:
+    def __init__(self, web: Web, url: Signed, entry: Entry, headers: Mapping[str, str], watch: Watch) -> None:
+        self._web = web
         self._url = url
         self._entry = entry
         self._headers = dict(headers)
         self._watch = watch
-        self._ca_bundle = ca_bundle
         self._at: Address | None = None  # where the last redirect led
         self._first = ""  # the version that the first answer told
         self._guard = threading.Lock()
@@ -88,8 +89,7 @@ class _Web:
         at = self._at
         while True:
             used, at = at, None
-            stall_s = settings().stall_s
-            answer = ask("GET", used or address(self._url()), headers, self._watch, stall_s, self._ca_bundle)
+            answer = self._web.ask("GET", used or address(self._url()), headers, self._watch)
             if answer.status in {200, 206}:
                 self._at = answer.address
                 return answer

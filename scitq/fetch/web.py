@@ -1,81 +1,51 @@
-"""One request over http or https, and its answer: kept connections, proxies, redirects, errors in one line."""
+"""One request over http or https, and its answer: kept connections, redirects, what a status means."""
 
 import http.client
-import os
-import socket
 import ssl
-import threading
-from base64 import b64encode
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from functools import cache
+from collections.abc import Mapping
+from contextlib import suppress
+from email.message import Message
 from typing import NamedTuple
 from urllib.parse import quote, urldefrag, urljoin
 
-from scitq.fetch.places import place
-from scitq.fetch.receiving import await_answer, receive
+from scitq.fetch.bodies import Body
+from scitq.fetch.connections import GONE, Connections, Line, trouble
+from scitq.fetch.places import LEGAL, WEB, Address, address
+from scitq.fetch.receiving import receive
 from scitq.fetch.retries import busy
-from scitq.fetch.storage import FetchError, NotThere, Refused, Watch, why
+from scitq.fetch.storage import FetchError, NotThere, Refused, Watch
 from scitq.fetch.uri import one_line
-
-CONNECT_S = 30.0
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS = 10
-_MOST_IDLE = 16  # connections kept for each server
-_LEGAL = "!$%&'()*+,/:;=?@[]~"  # besides letters, digits and -._ what a request line carries as it is
-_PORTS = {"http": 80, "https": 443}
+_BLOCK = 1 << 18  # of an answer that is read whole
+_MOST = 64 << 20  # bytes of such an answer; a page of a listing has about one
 
 
-class Address(NamedTuple):
-    """Where a request goes."""
+class Reply(NamedTuple):
+    """An answer that is read whole."""
 
-    scheme: str
-    host: str
-    port: int
-    target: str  # path and query, as sent
-    user: str = ""  # USER:PASSWORD, decoded
-
-    @property
-    def text(self) -> str:
-        """The address without user and password."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}{self.target}"
-
-    @property
-    def authorization(self) -> str:
-        """The value of a header."""
-        return f"Basic {b64encode(self.user.encode('utf-8', 'surrogateescape')).decode()}"
-
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        """Whom user and password are for."""
-        return self.scheme, self.host, self.port
-
-
-def address(text: str) -> Address:
-    """Take an http or https address apart; what no request line can carry is percent-encoded, a % stays.
-
-    Raises FetchError when it names no host, or a port that is none.
-    """
-    scheme, _, rest = text.partition("://")
-    cut = next((at for at, letter in enumerate(rest) if letter in "/?#"), len(rest))
-    host, port, user = place(rest[:cut], _PORTS[scheme])
-    target = quote(rest[cut:].encode("utf-8", "surrogateescape"), safe=_LEGAL)
-    if not target.startswith("/"):
-        target = "/" + target
-    return Address(scheme, host, port, target, user)
+    status: int
+    headers: Message  # names in any case
+    body: bytes
 
 
 class Answer:
     """What a server said, its body still to be read; to be closed."""
 
     def __init__(
-        self, response: http.client.HTTPResponse, line: "_Line", at: Address, watch: Watch, stall_s: float
+        self,
+        response: http.client.HTTPResponse,
+        connections: Connections,
+        line: Line,
+        at: Address,
+        watch: Watch,
+        stall_s: float,
     ) -> None:
         self.status = response.status
         self.address = at  # after all redirects
         self._response = response
+        self._connections = connections
         self._line = line
         self._watch = watch
         self._stall_s = stall_s
@@ -100,9 +70,8 @@ class Answer:
             return 0
         try:
             count = self._read(view)
-        except (OSError, http.client.HTTPException):
-            with _told(self.address):  # entered only now: TLS brings 16 KiB at a time
-                raise
+        except (OSError, http.client.HTTPException) as error:
+            raise trouble(error, self.address) from error
         if self._response.chunked:
             self._left = None if count else 0
         elif self._left is not None:
@@ -115,7 +84,21 @@ class Answer:
         """Keep the connection for the next request, when all was read and the server agrees."""
         keep = self._left == 0 and not self._response.will_close
         self._response.close()
-        self._line.release(keep=keep)
+        if keep:
+            self._connections.give(self.address, self._line)
+        else:
+            self._line.connection.close()
+
+    def whole(self) -> Reply:
+        """Read all that is still to come, up to 64 MiB, and close. Raises FetchError."""
+        try:
+            block = memoryview(bytearray(min(self._left, _BLOCK) if self._left is not None else _BLOCK))
+            content = bytearray()
+            while len(content) < _MOST and (count := self.into(block)):
+                content += block[:count]
+        finally:
+            self.close()
+        return Reply(self.status, self._response.headers, bytes(content))
 
     def refusal(self) -> FetchError:
         """What a status that is no success means."""
@@ -154,161 +137,64 @@ class Answer:
         return fp.read1(min(len(held), most)) if held else b""
 
 
-def ask(
-    method: str,
-    at: Address,
-    headers: Mapping[str, str],
-    watch: Watch,
-    stall_s: float,
-    ca_bundle: str = "",
-) -> Answer:
-    """Send a request without a body, follow redirects, and return the answer, whatever its status.
+class Web:
+    """Whoever asks servers of the web; what it keeps open between two requests ends with it. For several threads."""
 
-    Raises FetchError, also when a redirect leads from https to what is not encrypted.
-    """
-    for _ in range(_MOST_REDIRECTS + 1):
-        answer = _once(method, at, headers, watch, stall_s, ca_bundle)
-        to = answer.header("Location")
-        if answer.status not in _REDIRECTS or not to:
-            return answer
-        answer.close()
-        at = _redirected(at, to)
-    raise FetchError(f"more than {_MOST_REDIRECTS} redirects", retry=False)
+    def __init__(self, stall_s: float, ca_bundle: str = "") -> None:
+        """`stall_s` without a byte ends a request; `ca_bundle` as `Connections` wants it."""
+        self._stall_s = stall_s
+        self._connections = Connections(ca_bundle)
 
+    def ask(self, method: str, at: Address, headers: Mapping[str, str], watch: Watch) -> Answer:
+        """Send a request without a body, follow redirects, and return the answer, whatever its status.
 
-class _Line:
-    """A connection that is in use by one request."""
+        Raises FetchError, also when a redirect leads from https to what is not encrypted.
+        """
+        headers = {"User-Agent": "scitq", "Accept": "*/*", **headers}
+        for _ in range(_MOST_REDIRECTS + 1):
+            answer = self.send(method, at, headers, watch)
+            to = answer.header("Location")
+            if answer.status not in _REDIRECTS or not to:
+                return answer
+            answer.close()
+            at = _redirected(at, to)
+        raise FetchError(f"more than {_MOST_REDIRECTS} redirects", retry=False)
 
-    def __init__(self, connection: http.client.HTTPConnection, key: tuple[object, ...], fresh: bool) -> None:
-        self.connection = connection
-        self.fresh = fresh
-        self._key = key
-        assert connection.sock is not None
-        self.socket: socket.socket = connection.sock  # http.client forgets it when the server says it will close
-
-    def release(self, keep: bool) -> None:
-        with _guard:
-            idle = _idle.setdefault(self._key, [])
-            if keep and self.connection.sock is not None and len(idle) < _MOST_IDLE:
-                idle.append(self.connection)
-                return
-        self.connection.close()
-
-
-_idle: dict[tuple[object, ...], list[http.client.HTTPConnection]] = {}
-_guard = threading.Lock()
-
-
-def _once(
-    method: str, at: Address, headers: Mapping[str, str], watch: Watch, stall_s: float, ca_bundle: str
-) -> Answer:
-    sent = {"User-Agent": "scitq", "Accept": "*/*", **headers}
-    if at.user:
-        sent.setdefault("Authorization", at.authorization)
-    proxy = _proxy(at)
-    target = at.target
-    if proxy is not None and at.scheme == "http":
-        target = at.text
-        if proxy.user:
-            sent["Proxy-Authorization"] = proxy.authorization
-    with _told(at):
-        while True:
-            line = _line(at, proxy, ca_bundle)
-            try:
-                line.socket.settimeout(stall_s)
-                line.connection.request(method, target, headers=sent)
-                await_answer(line.socket, watch, stall_s)
-                return Answer(line.connection.getresponse(), line, at, watch, stall_s)
-            except (ConnectionError, http.client.BadStatusLine):
-                line.release(keep=False)
-                if line.fresh:
+    def send(
+        self, method: str, at: Address, headers: Mapping[str, str], watch: Watch, body: Body | None = None
+    ) -> Answer:
+        """Send a request, and return the answer of the server itself. Raises FetchError."""
+        if at.user:
+            headers = {"Authorization": at.authorization, **headers}
+        try:
+            while True:
+                line = self._connections.take(at)
+                try:
+                    response = line.ask(method, at, headers, body, watch, self._stall_s)
+                    return Answer(response, self._connections, line, at, watch, self._stall_s)
+                except GONE:
+                    line.connection.close()
+                    if line.fresh:
+                        raise
+                    # A kept connection that the server has just closed: no failure, and the next is another one.
+                except BaseException:
+                    line.connection.close()
                     raise
-                # A kept connection that the server has just closed: no failure, and the next is another one.
-            except BaseException:
-                line.release(keep=False)
-                raise
-
-
-def _line(at: Address, proxy: Address | None, ca_bundle: str) -> _Line:
-    key = (at.origin, proxy, ca_bundle)
-    with _guard:
-        idle = _idle.get(key)
-        kept = idle.pop() if idle else None
-    if kept is not None:
-        return _Line(kept, key, fresh=False)
-    host, port = (proxy.host, proxy.port) if proxy else (at.host, at.port)
-    if at.scheme == "https":
-        connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-            host, port, timeout=CONNECT_S, context=_context(ca_bundle)
-        )
-        if proxy:
-            said = {"Proxy-Authorization": proxy.authorization} if proxy.user else {}
-            connection.set_tunnel(at.host, at.port, said)
-    else:
-        connection = http.client.HTTPConnection(host, port, timeout=CONNECT_S)
-    connection.connect()
-    return _Line(connection, key, fresh=True)
-
-
-@cache
-def _context(ca_bundle: str) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_bundle or None)
-    except (OSError, ssl.SSLError) as error:
-        raise FetchError(f"cannot read the certificates of {ca_bundle}: {why(error)}", retry=False) from error
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def _proxy(at: Address) -> Address | None:
-    """What http_proxy, https_proxy, all_proxy and no_proxy say."""
-    if not any(name.lower().endswith("_proxy") and value for name, value in os.environ.items()):
-        return None
-    from urllib.request import getproxies, proxy_bypass
-
-    proxies = getproxies()
-    text = proxies.get(at.scheme) or proxies.get("all")
-    if not text or proxy_bypass(f"{at.host}:{at.port}"):
-        return None
-    if "://" not in text:
-        text = f"http://{text}"
-    if not text.startswith("http://"):
-        raise FetchError(f"{at.scheme}_proxy: only a proxy that begins with http:// can be used", retry=False)
-    return address(text)
+        except (OSError, http.client.HTTPException) as error:
+            raise trouble(error, at) from error
 
 
 def _redirected(at: Address, to: str) -> Address:
     # http.client reads the bytes of a header as Latin-1.
-    text = quote(to.encode("latin-1"), safe=_LEGAL + "#")
+    text = quote(to.encode("latin-1"), safe=LEGAL + "#")
     url = urldefrag(urljoin(at.text, text)).url
     scheme = url.partition("://")[0].lower()
-    if scheme not in _PORTS:
+    if scheme not in WEB:
         raise FetchError(f"redirected to {one_line(scheme)[:20]}, which is neither http nor https", retry=False)
     if at.scheme == "https" and scheme == "http":
         raise FetchError("redirected from https to http: refused", retry=False)
     new = address(scheme + url[len(scheme) :])
     return new._replace(user=at.user if new.origin == at.origin else "")
-
-
-@contextmanager
-def _told(at: Address) -> Iterator[None]:
-    """What breaks on the way becomes a FetchError; nothing of the address but its host is told."""
-    host = one_line(at.host)
-    try:
-        yield
-    except FetchError:
-        raise
-    except socket.gaierror as error:
-        raise FetchError(f"cannot find the host {host}", retry=error.errno == socket.EAI_AGAIN) from error
-    except ssl.SSLCertVerificationError as error:
-        raise FetchError(f"{host} has no valid certificate: {error.verify_message}", retry=False) from error
-    except TimeoutError as error:
-        raise FetchError(f"{host} does not answer", retry=True) from error
-    except http.client.HTTPException as error:
-        said = "breaks off" if isinstance(error, http.client.IncompleteRead) else "does not answer as http"
-        raise FetchError(f"{host} {said}", retry=True) from error
-    except OSError as error:
-        raise FetchError(f"{host}: {why(error)}", retry=True) from error
 
 
 def _seconds(text: str) -> float:

@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from scitq.fetch.backends.aws_files import Profile, read_profile
 from scitq.fetch.backends.signing import Keys
+from scitq.fetch.places import address
 from scitq.fetch.settings import AzureAccount, S3Account, Settings
 from scitq.fetch.storage import FetchError, Refused
 from scitq.fetch.uri import one_line
@@ -125,7 +126,10 @@ def _account(name: str, settings: Settings, default: A, kind: type[A]) -> A | No
 def _address(endpoint: str) -> str:
     if endpoint and not endpoint.startswith(("http://", "https://")):
         raise FetchError(f"endpoint {one_line(endpoint)}: must begin with http:// or https://", retry=False)
-    return endpoint.rstrip("/")
+    try:
+        return address(endpoint).text.rstrip("/") if endpoint else ""
+    except FetchError as error:
+        raise FetchError(f"endpoint {one_line(endpoint)}: {error.reason}", retry=False) from None
 
 
 def _s3_keys(account: S3Account, explicit: str, found: Profile, environ: Mapping[str, str]) -> Callable[[], Keys]:

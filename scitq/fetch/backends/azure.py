@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from scitq.fetch.backends.accounts import AzureAccess, azure_access
 from scitq.fetch.backends.answers import NO_STORAGE, Row, http_time, parsed, refusal
-from scitq.fetch.backends.bodies import Body, Chunk
 from scitq.fetch.backends.doors import Doors
 from scitq.fetch.backends.objects import Objects
-from scitq.fetch.backends.rest import Answer, Host
 from scitq.fetch.backends.service import Found, Page
 from scitq.fetch.backends.signing import (
     Request,
@@ -24,9 +22,12 @@ from scitq.fetch.backends.signing import (
     encoded_query,
     utc_now,
 )
+from scitq.fetch.bodies import Body, Chunk
+from scitq.fetch.places import address
 from scitq.fetch.settings import Settings, settings
 from scitq.fetch.storage import FetchError, NotThere, Watch
 from scitq.fetch.uri import Uri, one_line
+from scitq.fetch.web import Reply, Web
 
 _ROWS = frozenset({"Blob", "BlobPrefix"})
 _LASTING = timedelta(hours=1)
@@ -45,12 +46,11 @@ class Azure:
     """The requests, as `Service` tells them."""
 
     def __init__(self, access: AzureAccess, chosen: Settings) -> None:
-        self.ca_bundle = access.ca_bundle
+        self.web = Web(chosen.stall_s, access.ca_bundle)
+        self._watch = Watch()
         self._access = access
-        parts = urlsplit(access.endpoint)
-        self._address = f"{parts.scheme}://{parts.netloc}"
-        self._root = parts.path
-        self._host = Host(self._address, access.ca_bundle, chosen.stall_s)
+        self._server = address(access.endpoint)
+        self._root = self._server.target.rstrip("/")
         self._at_once = chosen.parallel
         self._native = Doors()
 
@@ -93,7 +93,8 @@ class Azure:
         elif access.sas:
             query = _query(access.sas)
         asked = encoded_query(query)
-        return f"{self._address}{encoded(self._path(top, key))}{'?' if asked else ''}{asked}"
+        path = encoded(self._path(top, key))
+        return self._server._replace(target=f"{path}?{asked}" if asked else path).text
 
     def address_headers(self) -> Mapping[str, str]:
         token = self._access.token
@@ -120,10 +121,10 @@ class Azure:
 
     def copy(self, source: tuple[str, str], target: tuple[str, str], watch: Watch) -> bool:
         asked = {"x-ms-copy-source": self.address(*source)}
-        answer = self._ask("PUT", *target, headers=asked)
-        while (state := answer.headers.get("x-ms-copy-status")) == "pending":
+        reply = self._ask("PUT", *target, headers=asked)
+        while (state := reply.headers.get("x-ms-copy-status")) == "pending":
             watch.pause(0.5)
-            answer = self._ask("HEAD", *target)
+            reply = self._ask("HEAD", *target)
         if state != "success":
             raise FetchError(f"the storage gave up the copy: {one_line(state or 'no reason')}", retry=True)
         return True
@@ -160,17 +161,18 @@ class Azure:
         query: Mapping[str, str] = {},
         headers: Mapping[str, str] = {},
         body: Body | None = None,
-    ) -> Answer:
-        request = Request(method, self._host.name, self._path(container, key), query, headers)
+    ) -> Reply:
+        request = Request(method, self._server.server, self._path(container, key), query, headers)
         signed = self._signed(request)
         if self._access.sas:
             request = request._replace(query={**query, **_query(self._access.sas)})
-        answer = self._host.ask(method, request.target, signed, body)
-        if answer.status >= 300:
-            told = _told(answer)
-            code = answer.headers.get("x-ms-error-code") or told.get("Code", "")
-            raise refusal(answer.status, code, told.get("Message", ""))
-        return answer
+        at = self._server._replace(target=request.target)
+        reply = self.web.send(method, at, signed, self._watch, body).whole()
+        if reply.status >= 300:
+            told = _told(reply)
+            code = reply.headers.get("x-ms-error-code") or told.get("Code", "")
+            raise refusal(reply.status, code, told.get("Message", ""))
+        return reply
 
     def _signed(self, request: Request) -> dict[str, str]:
         if self._access.key:
@@ -252,8 +254,8 @@ def _query(sas: str) -> dict[str, str]:
     return dict(parse_qsl(sas, keep_blank_values=True))
 
 
-def _told(answer: Answer) -> Row:
+def _told(reply: Reply) -> Row:
     try:
-        return parsed(answer.body)[1] if answer.body else {}
+        return parsed(reply.body)[1] if reply.body else {}
     except FetchError:
         return {}

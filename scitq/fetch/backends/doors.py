@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from scitq.fetch.backends.bodies import Chunk
+from scitq.fetch.bodies import Chunk
 from scitq.fetch.storage import FetchError
 
 R = TypeVar("R")

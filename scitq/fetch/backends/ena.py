@@ -7,15 +7,15 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
+from scitq.fetch.places import address
 from scitq.fetch.retries import patiently
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import FetchError, Watch
 from scitq.fetch.uri import one_line
-from scitq.fetch.web import address, ask
+from scitq.fetch.web import Web
 
 _FIELDS = ("run_accession", "library_layout", "fastq_ftp", "fastq_bytes", "fastq_md5", "fastq_aspera")
 _EMPTY_TRIES = 3  # ENA says at times that it has nothing where it has
-_BLOCK = 1 << 16
 
 _RUN = re.compile(r"[EDS]RR[0-9]{6,}")
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -113,15 +113,8 @@ def _answer(url: str, accession: str, watch: Watch) -> str:
     """What stands in an answer; nothing in one without content."""
     fields = ",".join(_FIELDS)
     at = address(f"{url}/filereport?accession={accession}&result=read_run&fields={fields}&format=json&limit=0")
-    answer = ask("GET", at, {}, watch, settings().stall_s)
-    try:
-        content = bytearray()
-        block = memoryview(bytearray(_BLOCK))
-        while count := answer.into(block):
-            content += block[:count]
-    finally:
-        answer.close()
-    text = content.decode(errors="replace")
+    answer = Web(settings().stall_s).ask("GET", at, {}, watch)
+    text = answer.whole().body.decode(errors="replace")
     if answer.status in (200, 204):
         return text
     if answer.status == 400:

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NoReturn
 
 from scitq.fetch import ranged
+from scitq.fetch.places import Address, address
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, FetchError, Watch
 from scitq.fetch.uri import Uri
-from scitq.fetch.web import Address, Answer, address, ask
+from scitq.fetch.web import Answer, Web
 
 
 class Backend:
@@ -23,6 +24,7 @@ class Backend:
     def __init__(self, uri: Uri) -> None:
         self._scheme = uri.scheme
         self._by_aria2 = "aria2" in uri.options
+        self._web = Web(settings().stall_s)
 
     def stat(self, path: str) -> Entry:
         at = self._address(path)
@@ -30,14 +32,14 @@ class Backend:
         if name in {"", ".", ".."}:
             raise FetchError("ends in no file name", retry=False)
         watch = Watch()
-        answer = ask("HEAD", at, {}, watch, settings().stall_s)
+        answer = self._web.ask("HEAD", at, {}, watch)
         answer.close()
         if answer.status == 200:
             return _entry(name, answer, _number(answer.header("Content-Length")))
         if answer.status not in {400, 401, 403, 405, 501}:
             raise answer.refusal()
         # An address that is signed for GET, or a server that knows nothing else.
-        answer = ask("GET", at, {"Range": "bytes=0-0"}, watch, settings().stall_s)
+        answer = self._web.ask("GET", at, {"Range": "bytes=0-0"}, watch)
         answer.close()
         if answer.status == 206:
             return _entry(name, answer, _number(answer.header("Content-Range").rpartition("/")[2]))
@@ -53,7 +55,7 @@ class Backend:
     children = walk
 
     def open(self, path: str) -> BinaryIO:
-        return ranged.stream(lambda: self._url(path), self.stat(path), Watch())
+        return ranged.stream(self._web, lambda: self._url(path), self.stat(path), Watch())
 
     def download(self, path: str, entry: Entry, target: str, watch: Watch) -> int:
         if self._by_aria2:
@@ -61,7 +63,7 @@ class Backend:
 
             at = self._address(path)
             return aria2.download(at.text, at.user, entry, target, watch)
-        return ranged.download(lambda: self._url(path), entry, target, watch)
+        return ranged.download(self._web, lambda: self._url(path), entry, target, watch)
 
     def upload(self, source: str, path: str, watch: Watch) -> int:
         self._refuse("stored")

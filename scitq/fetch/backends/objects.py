@@ -8,9 +8,9 @@ from contextlib import suppress
 from itertools import count, groupby
 from typing import BinaryIO, Self
 
-from scitq.fetch.backends.bodies import Body, Chunk, Slice
 from scitq.fetch.backends.parts import growing, in_parts, part_size
 from scitq.fetch.backends.service import Found, Page, Service
+from scitq.fetch.bodies import Body, Chunk, Slice
 from scitq.fetch.nameless import place
 from scitq.fetch.parallel import ahead
 from scitq.fetch.partial import Partial
@@ -66,8 +66,8 @@ class Objects:
 
         top, key = _file(path)
         entry = _entry("", self._service.head(top, key))
-        headers, ca_bundle = self._service.address_headers(), self._service.ca_bundle
-        return stream(lambda: self._service.address(top, key), entry, Watch(), headers=headers, ca_bundle=ca_bundle)
+        headers = self._service.address_headers()
+        return stream(self._service.web, lambda: self._service.address(top, key), entry, Watch(), headers=headers)
 
     def download(self, path: str, entry: Entry, target: str, watch: Watch) -> int:
         top, key = _file(path)
@@ -79,13 +79,13 @@ class Objects:
         if entry.md5:  # a listing may call an MD5 what is none
             entry = entry._replace(md5=self._service.head(top, key).md5)
         return download(
+            self._service.web,
             lambda: self._service.address(top, key),
             entry,
             target,
             watch,
             headers=self._service.address_headers(),
             connections=self._settings.connections,
-            ca_bundle=self._service.ca_bundle,
         )
 
     def upload(self, source: str, path: str, watch: Watch) -> int:

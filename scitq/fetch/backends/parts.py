@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from scitq.fetch.backends.bodies import Body
+from scitq.fetch.bodies import Body
 from scitq.fetch.retries import patiently
 from scitq.fetch.storage import Watch
 

@@ -3,23 +3,23 @@
 import base64
 import hashlib
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import unquote_plus, urlsplit
+from urllib.parse import unquote_plus
 
 from scitq.fetch.backends.accounts import S3Access, s3_access
 from scitq.fetch.backends.answers import NO_STORAGE, Row, escaped, http_time, parsed, refusal
-from scitq.fetch.backends.bodies import Body, Chunk
 from scitq.fetch.backends.doors import Doors
 from scitq.fetch.backends.objects import Objects
-from scitq.fetch.backends.rest import Answer, Host
 from scitq.fetch.backends.service import Found, Page
 from scitq.fetch.backends.signing import Request, encoded, s3_headers, s3_target, utc_now
+from scitq.fetch.bodies import Body, Chunk
+from scitq.fetch.places import Address, address
 from scitq.fetch.settings import Settings, settings
 from scitq.fetch.storage import FetchError, NotThere, Refused, Watch
 from scitq.fetch.uri import Uri, one_line
+from scitq.fetch.web import Reply, Web
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
 _ROWS = frozenset({"Contents", "CommonPrefixes"})
@@ -43,11 +43,10 @@ class S3:
     """The requests, as `Service` tells them."""
 
     def __init__(self, access: S3Access, chosen: Settings) -> None:
-        self.ca_bundle = access.ca_bundle
+        self.web = Web(chosen.stall_s, access.ca_bundle)
+        self._watch = Watch()
         self._access = access
-        self._stall_s = chosen.stall_s
-        self._guard = threading.Lock()
-        self._hosts: dict[str, Host] = {}
+        self._servers: dict[str, Address] = {}  # by endpoint
         self._native = Doors()
         self._regions: dict[str, str] = {}  # of a bucket, when it told us so
 
@@ -59,8 +58,8 @@ class S3:
             query["continuation-token"] = more
         if most:
             query["max-keys"] = str(most)
-        answer = self._ask("GET", top, query=query)
-        rows, others = parsed(answer.body, _ROWS)
+        reply = self._ask("GET", top, query=query)
+        rows, others = parsed(reply.body, _ROWS)
         url_encoded = others.get("EncodingType") == "url"
         found: list[Found] = []
         folders: list[str] = []
@@ -77,7 +76,7 @@ class S3:
 
     def head(self, top: str, key: str) -> Found:
         try:
-            answer = self._ask("HEAD", top, key)
+            reply = self._ask("HEAD", top, key)
         except NotThere:
             raise
         except FetchError as error:
@@ -86,7 +85,7 @@ class S3:
             # The answer to HEAD has no body to say why; a GET that fails alike has.
             self._ask("GET", top, key, headers={"range": "bytes=0-0"})
             raise error from None
-        headers = answer.headers
+        headers = reply.headers
         etag = headers.get("ETag", "")
         sealed = headers.get("x-amz-server-side-encryption", "AES256") != "AES256"
         sealed = sealed or "x-amz-server-side-encryption-customer-algorithm" in headers
@@ -104,13 +103,11 @@ class S3:
         return self._native.read(top, key, self._opened)
 
     def address(self, top: str, key: str) -> str:
-        _, request = self._request("GET", top, key)
-        endpoint, _ = self._place(top)
-        scheme = urlsplit(endpoint).scheme
+        server, request = self._request("GET", top, key)
         if self._access.keys is None:
-            return f"{scheme}://{request.host}{encoded(request.path)}"
+            return server._replace(target=request.target).text
         keys, region = self._access.keys(), self._region(top)
-        return f"{scheme}://{request.host}{s3_target(request, keys, region, _LASTING, utc_now())}"
+        return server._replace(target=s3_target(request, keys, region, _LASTING, utc_now())).text
 
     def address_headers(self) -> Mapping[str, str]:
         return {}
@@ -159,8 +156,8 @@ class S3:
         asked = "".join(f"<Object><Key>{escaped(key)}</Key></Object>" for key in keys)
         body = _xml(f"<Delete><Quiet>true</Quiet>{asked}</Delete>")
         md5 = base64.b64encode(body.hashed(hashlib.md5(usedforsecurity=False))).decode()
-        answer = self._ask("POST", top, "", {"delete": ""}, {"content-md5": md5}, body)
-        rows, _ = parsed(answer.body, _ERRORS)
+        reply = self._ask("POST", top, "", {"delete": ""}, {"content-md5": md5}, body)
+        rows, _ = parsed(reply.body, _ERRORS)
         return {row.get("Key", ""): refusal(0, row.get("Code", ""), row.get("Message", "")).reason for row in rows}
 
     def _delete_one(self, top: str, key: str) -> str:
@@ -180,19 +177,20 @@ class S3:
         query: Mapping[str, str] = {},
         headers: Mapping[str, str] = {},
         body: Body | None = None,
-    ) -> Answer:
+    ) -> Reply:
         """One request, once more where the bucket turns out to be in another region.
 
         It is signed with the SHA-256 of its body, which the storage compares before it takes it.
         """
         sha256 = body.hashed(hashlib.sha256()).hex() if body is not None else _EMPTY
         while True:
-            host, request = self._request(method, bucket, key, query, headers)
-            answer = host.ask(method, request.target, self._signed(request, bucket, sha256), body)
-            if answer.status < 300:
-                return answer
-            if not self._learnt(bucket, answer):
-                raise _refusal(answer)
+            server, request = self._request(method, bucket, key, query, headers)
+            at = server._replace(target=request.target)
+            reply = self.web.send(method, at, self._signed(request, bucket, sha256), self._watch, body).whole()
+            if reply.status < 300:
+                return reply
+            if not self._learnt(bucket, reply):
+                raise _refusal(reply)
 
     def _request(
         self,
@@ -201,17 +199,16 @@ class S3:
         key: str,
         query: Mapping[str, str] = {},
         headers: Mapping[str, str] = {},
-    ) -> tuple[Host, Request]:
+    ) -> tuple[Address, Request]:
         endpoint, root = self._place(bucket)
-        with self._guard:
-            if endpoint not in self._hosts:
-                self._hosts[endpoint] = Host(endpoint, self._access.ca_bundle, self._stall_s)
-            host = self._hosts[endpoint]
+        if endpoint not in self._servers:
+            self._servers[endpoint] = address(endpoint)
+        server = self._servers[endpoint]
         try:
             f"{key}{query}".encode()
         except UnicodeEncodeError:
             raise FetchError("has a name that is not UTF-8, which S3 cannot store", retry=False) from None
-        return host, Request(method, host.name, root + key, query, headers)
+        return server, Request(method, server.server, root + key, query, headers)
 
     def _signed(self, request: Request, bucket: str, sha256: str = _EMPTY) -> dict[str, str]:
         if self._access.keys is None:
@@ -233,11 +230,11 @@ class S3:
             raise FetchError(f"{one_line(bucket)}: no name of a bucket", retry=False)
         return base, f"/{bucket}/"
 
-    def _learnt(self, bucket: str, answer: Answer) -> bool:
+    def _learnt(self, bucket: str, reply: Reply) -> bool:
         """Whether the answer tells that the bucket is in another region than was thought."""
-        if answer.status not in (301, 307, 400, 403):
+        if reply.status not in (301, 307, 400, 403):
             return False
-        told = answer.headers.get("x-amz-bucket-region") or _told(answer).get("Region", "")
+        told = reply.headers.get("x-amz-bucket-region") or _told(reply).get("Region", "")
         if not told or told == self._region(bucket):
             return False
         self._regions[bucket] = told
@@ -294,21 +291,21 @@ def _md5(etag: str) -> str:
     return found[1] if found else ""
 
 
-def _told(answer: Answer) -> Row:
+def _told(reply: Reply) -> Row:
     try:
-        return parsed(answer.body)[1] if answer.body else {}
+        return parsed(reply.body)[1] if reply.body else {}
     except FetchError:
         return {}
 
 
-def _refusal(answer: Answer) -> FetchError:
-    told = _told(answer)
-    return refusal(answer.status, told.get("Code", ""), told.get("Message", ""))
+def _refusal(reply: Reply) -> FetchError:
+    told = _told(reply)
+    return refusal(reply.status, told.get("Code", ""), told.get("Message", ""))
 
 
-def _succeeded(answer: Answer) -> None:
+def _succeeded(reply: Reply) -> None:
     """What takes long is answered by 200 before the storage knows; how it ended stands in the body."""
-    rows, _ = parsed(answer.body, _ERRORS) if answer.body else ([], {})
+    rows, _ = parsed(reply.body, _ERRORS) if reply.body else ([], {})
     if rows:
         raise refusal(500, rows[0].get("Code", ""), rows[0].get("Message", ""))
 

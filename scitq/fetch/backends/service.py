@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Protocol
 
-from scitq.fetch.backends.bodies import Body
+from scitq.fetch.bodies import Body
 from scitq.fetch.storage import Watch
+from scitq.fetch.web import Web
 
 
 class Found(NamedTuple):
@@ -30,7 +31,7 @@ class Page(NamedTuple):
 class Service(Protocol):
     """One provider's requests; each tries once, and raises FetchError. A `top` is a bucket or container."""
 
-    ca_bundle: str  # PEM file of the authorities to trust; "" the system's
+    web: Web  # asks its addresses
 
     def page(self, top: str, prefix: str, more: str, *, flat: bool, most: int = 0) -> Page:
         """What has this prefix: all, or (not `flat`) what the next `/` ends; `most` 0: as many as it likes."""

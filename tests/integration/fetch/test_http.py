@@ -1,5 +1,6 @@
 """http and https: a real server, and one that does what servers should not."""
 
+import gc
 import gzip
 import hashlib
 import os
@@ -12,15 +13,18 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from scitq import fetch
-from scitq.fetch import FetchError, NotThere, Refused, pieces, web
+from scitq.fetch import FetchError, NotThere, Refused, connections, pieces
 from scitq.fetch.backends.http import Backend
+from scitq.fetch.places import address
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, Stopped, Watch
 from scitq.fetch.uri import parse
+from scitq.fetch.web import Web
 from tests.servers.certificate import certificate
 from tests.servers.faulty_http import Fault, FaultyServer, faulty_http
 from tests.servers.nginx import nginx
@@ -194,7 +198,7 @@ class TestWhole:
 
     def test_an_answer_is_read_as_slowly_as_one_likes(self, server: FaultyServer) -> None:
         server.files["/a"] = CONTENT[:100]
-        answer = web.ask("GET", web.address(f"http://{server.host}/a"), {}, Watch(), 5)
+        answer = Web(5).ask("GET", address(f"http://{server.host}/a"), {}, Watch())
         view = memoryview(bytearray(3))
         read = b""
         while count := answer.into(view):
@@ -298,10 +302,22 @@ class TestBroken:
             backend.download(path, entry, str(tmp_path / "a"), Watch(stop))
         timer.join()
 
+    def test_what_is_kept_open_ends_with_who_asked(self, server: FaultyServer) -> None:
+        server.files["/a"] = b"small"
+        asking: list[Any] = [Web(5)]
+        asking[0].ask("GET", address(f"http://{server.host}/a"), {}, Watch()).whole()
+        ((kept,),) = asking[0]._connections._idle.values()
+        open_until_then = kept.sock
+        asking.append(asking)  # as what failed holds what held it
+        del asking, kept
+        gc.collect()
+
+        assert open_until_then.fileno() == -1
+
     def test_nobody_is_there(self, tmp_path: Path) -> None:
         with faulty_http() as server:
             host = server.host
-        with pytest.raises(FetchError, match=r"127\.0\.0\.1: connection refused") as told:
+        with pytest.raises(FetchError, match=r"127\.0\.0\.1:\d+: connection refused") as told:
             Backend(parse(f"http://{host}/a")).stat(f"{host}/a")
         assert told.value.retry
 
@@ -391,7 +407,7 @@ class TestElsewhere:
         assert "secret" not in str(told.value)
 
     def test_a_proxy_is_used(self, server: FaultyServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        server.files["http://nowhere.invalid:80/a"] = b"by proxy"
+        server.files["http://nowhere.invalid/a"] = b"by proxy"
         monkeypatch.setenv("http_proxy", f"http://me:pw@{server.host}")
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         fetch.get("http://nowhere.invalid/a", tmp_path / "to")
@@ -420,15 +436,15 @@ class TestElsewhere:
         own = certificate(tmp_path)
         more = f"location /less {{ return 302 http://{server.host}/a; }}"
         with nginx(tmp_path / "root", tmp_path / "nginx", more, own) as host:
-            with pytest.raises(FetchError, match="no valid certificate") as told:
+            with pytest.raises(Refused, match="certificate is not trusted") as told:
                 fetch.get(f"https://{host}/a", tmp_path / "to")
             assert not told.value.retry
             monkeypatch.setenv("SSL_CERT_FILE", str(own.path))
-            web._context.cache_clear()
+            connections._context.cache_clear()
             fetch.get(f"https://{host}/a", tmp_path / "to")
             with pytest.raises(FetchError, match="from https to http: refused"):
                 fetch.get(f"https://{host}/less", tmp_path / "to")
-        web._context.cache_clear()
+        connections._context.cache_clear()
 
         assert (tmp_path / "to/a").read_bytes() == CONTENT
 
@@ -439,6 +455,7 @@ from scitq.fetch import partial, pieces
 from scitq.fetch.backends.http import Backend
 from scitq.fetch.storage import Watch
 from scitq.fetch.uri import parse
+from scitq.fetch.web import Web
 partial._SAVE_S = 0
 pieces.LARGE = 1 << 40
 path, target = sys.argv[1:]

@@ -380,6 +380,13 @@ def test_some_answers_and_what_they_mean(connect: Connect) -> None:
             assert "\n" not in caught.value.reason
 
 
+def test_a_listing_that_breaks_off_may_be_whole_another_time(connect: Connect) -> None:
+    cut = Told(headers=(("Content-Length", "1000"), ("Connection", "close")), body=b"<ListBucketResult>")
+    with told_s3(partial(_same, cut)) as server, pytest.raises(FetchError, match="ended 982 bytes early") as caught:
+        list(connect(server.endpoint).walk("bucket/"))
+    assert caught.value.retry
+
+
 def test_an_endpoint_that_is_down_is_told_at_once(connect: Connect, tmp_path: Path) -> None:
     s3 = connect(f"http://127.0.0.1:{free_port()}")
     for ask in (lambda: s3.stat("bucket/x"), lambda: s3.upload(str(file(tmp_path / "x", 3)), "bucket/x", Watch())):

@@ -32,9 +32,11 @@ class Slice:
         self._watch = watch
 
     def opened(self) -> "_SliceReader":
+        """As `Body` says."""
         return _SliceReader(self._fd, self._at, self._end, self._watch.moved)
 
     def hashed(self, digest: Any) -> bytes:
+        """As `Body` says."""
         reader = _SliceReader(self._fd, self._at, self._end, lambda count: self._watch.check())
         while block := reader.read(_BLOCK):
             digest.update(block)
@@ -66,9 +68,11 @@ class Chunk:
         self._watch = watch
 
     def opened(self) -> "_ChunkReader":
+        """As `Body` says."""
         return _ChunkReader(self._content, self._watch)
 
     def hashed(self, digest: Any) -> bytes:
+        """As `Body` says."""
         digest.update(self._content)
         return bytes(digest.digest())
 
