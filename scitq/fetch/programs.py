@@ -18,6 +18,7 @@ from scitq.fetch.uri import one_line
 
 _LOOK_S = 0.1  # between two looks at the clock, and at `stop`
 _IN_CONTAINER = "/data"
+_NO_CONTAINER = 125  # docker's exit code when it is docker that fails, not what it runs
 _STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]+ (\S+ (err|int|sys|fatal): )?")
 _ERROR = re.compile(r"\b(err(or)?|fatal|failed|cannot)\b", re.IGNORECASE)
 
@@ -39,13 +40,11 @@ class Kit(NamedTuple):
 
         Raises FetchError when there is neither.
         """
-        missing = [program for program in self.programs if not self.installed(program)]
-        if not missing:
+        if not (missing := self._missing()):
             return None
         if docker := shutil.which("docker"):
             return docker
-        names = " ".join(missing)
-        raise FetchError(f"not installed here: {names}, nor docker, which could run {self.image}", retry=False)
+        raise FetchError(f"{missing}, nor docker, which could run {self.image}", retry=False)
 
     def run(
         self,
@@ -64,7 +63,10 @@ class Kit(NamedTuple):
         """
         docker = self.engine()
         if docker is None:
-            return _run([self.installed(words[0]) or words[0], *words[1:]], folder, watch, lambda: None)
+            code, printed = _run([self.installed(words[0]) or words[0], *words[1:]], folder, watch, lambda: None)
+            if code:
+                raise FetchError(f"{words[0]}: {_reason(words[0], printed, code)}", retry=True)
+            return printed
         name = f"scitq-fetch-{uuid.uuid4().hex}"
         head = [docker, "run", "--rm", "--init", "--name", name, "--user", f"{os.getuid()}:{os.getgid()}"]
         mounts = [_mount(folder, _IN_CONTAINER), *(_mount(path, path, "readonly") for path in reads)]
@@ -74,8 +76,19 @@ class Kit(NamedTuple):
         def remove() -> None:
             subprocess.run([docker, "rm", "--force", name], capture_output=True, check=False)
 
-        words = [*head, *seen, *given, "--workdir", _IN_CONTAINER, self.image, *words]
-        return _run(words, folder, watch, remove)
+        whole = [*head, *seen, *given, "--workdir", _IN_CONTAINER, self.image, *words]
+        code, printed = _run(whole, folder, watch, remove)
+        if code == _NO_CONTAINER:
+            reason = f"docker, which could run {self.image}, says: {_reason('docker', printed, code)}"
+            raise FetchError(f"{self._missing()}; {reason}", retry=True)
+        if code:
+            raise FetchError(f"{words[0]}: {_reason(words[0], printed, code)}", retry=True)
+        return printed
+
+    def _missing(self) -> str:
+        """What is not installed here, as the beginning of a line; "" when nothing is missing."""
+        missing = [program for program in self.programs if not self.installed(program)]
+        return f"not installed here: {' '.join(missing)}" if missing else ""
 
 
 def _mount(source: str, target: str, *more: str) -> str:
@@ -84,7 +97,8 @@ def _mount(source: str, target: str, *more: str) -> str:
     return line.getvalue()
 
 
-def _run(words: Sequence[str], folder: str, watch: Watch, clean: Callable[[], None]) -> str:
+def _run(words: Sequence[str], folder: str, watch: Watch, clean: Callable[[], None]) -> tuple[int, str]:
+    """The exit code of a program and what it printed."""
     watch.check()
     with tempfile.TemporaryFile() as said:
         # A group of its own: what the program starts itself ends with it.
@@ -102,11 +116,7 @@ def _run(words: Sequence[str], folder: str, watch: Watch, clean: Callable[[], No
             process.wait()
             clean()
             raise
-        printed = _read(said)
-    if process.returncode:
-        name, reason = os.path.basename(words[0]), _reason(printed, process.returncode)
-        raise FetchError(f"{name}: {reason.removeprefix(f'{name}: ')}", retry=True)
-    return printed
+        return process.returncode, _read(said)
 
 
 def _read(said: IO[bytes]) -> str:
@@ -114,8 +124,9 @@ def _read(said: IO[bytes]) -> str:
     return said.read(1 << 20).decode(errors="replace")
 
 
-def _reason(printed: str, code: int) -> str:
+def _reason(name: str, printed: str, code: int) -> str:
     """The line that tells most: the first that speaks of an error, for the cause comes first; else the last."""
     lines = [line.strip() for line in printed.splitlines() if line.strip()]
     errors = [line for line in lines if _ERROR.search(line)]
-    return one_line(_STAMP.sub("", (errors[:1] or lines[-1:] or [f"exit code {code}"])[0], count=1))[:300]
+    line = _STAMP.sub("", (errors[:1] or lines[-1:] or [f"exit code {code}"])[0], count=1)
+    return one_line(line.removeprefix(f"{name}: "))[:300]

@@ -70,6 +70,23 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     assert not caught.value.retry
 
 
+def test_a_docker_that_fails_is_not_all_that_is_missing(tmp_path: Path, install: Install) -> None:
+    install("docker", "echo 'docker: Cannot connect to the Docker daemon.'; echo 'See docker run --help'; exit 125")
+
+    with pytest.raises(FetchError) as caught:
+        KIT.run(["frob"], str(tmp_path), Watch())
+
+    docker = "docker, which could run lab/kit:1, says: Cannot connect to the Docker daemon."
+    assert caught.value.reason == f"not installed here: frob grind; {docker}"
+
+
+def test_what_fails_in_the_container_is_told_by_its_own_name(tmp_path: Path, install: Install) -> None:
+    install("docker", "echo 'frob: no luck'; exit 3")
+
+    with pytest.raises(FetchError, match=r"^frob: no luck$"):
+        KIT.run(["frob"], str(tmp_path), Watch())
+
+
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
