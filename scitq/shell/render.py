@@ -50,6 +50,8 @@ def size(count: int) -> str:
 
 def duration(seconds: float) -> str:
     """A duration as people read it."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -129,7 +129,14 @@ def test_sizes(count: int, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0.0123, "0.0123 s"), (59.9, "59.9 s"), (61, "1 min 01 s"), (3725.4, "1 h 02 min 05 s")],
+    [
+        (0.00248, "2 ms"),
+        (0.3, "300 ms"),
+        (1, "1 s"),
+        (59.94, "59.9 s"),
+        (61, "1 min 01 s"),
+        (3725, "1 h 02 min 05 s"),
+    ],
 )
 def test_durations(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
