@@ -89,6 +89,8 @@ class Copying(Job):
         source, target = _as_folder(self._source), _as_folder(self._target)
         self._refuse_overlap(source, target)
         _, entries = found(source, self._takes)
+        if self.how.delete:
+            entries = self._certain(entries)
         try:
             _, theirs = found(target, self._takes)
         except NotThere:
@@ -104,6 +106,15 @@ class Copying(Job):
                 yield from (Outcome(name, "deleted") for name in doomed)
             else:
                 yield from deleted(self, target, iter(doomed))
+
+    def _certain(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        """The same entries; raises where what comes may have other names, and would be taken for extra."""
+        for entry in entries:
+            if entry.guessed:
+                with naming(str(self._source.uri)):
+                    reason = f"what {entry.name} is called shows when it comes: --delete cannot tell what is extra"
+                    raise FetchError(reason, retry=False)
+            yield entry
 
     def _carried_out(self, steps: Iterable[Step], doomed: Doomed, paths: Paths) -> Iterator[Outcome]:
         def work(step: Step) -> Outcome:

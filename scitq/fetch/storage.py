@@ -48,6 +48,7 @@ class Entry(NamedTuple):
     modified: float | None = None  # seconds since 1970, UTC, when the storage knows
     md5: str = ""  # of the content, 32 hexadecimal digits, when the storage knows
     type: str = ""  # media type, when the storage knows
+    guessed: bool = False  # what the name will be shows only when the file comes
 
 
 def why(error: OSError) -> str:

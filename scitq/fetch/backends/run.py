@@ -174,7 +174,7 @@ class Backend:
             guessed = ("_1", "_2") if run.paired else ("",)
             names = [file.name for file in run.files] or [f"{run.accession}{mate}.fastq.gz" for mate in guessed]
             for name in names:
-                yield _Wanted(run.accession, Entry(name, -1, f"sra:{run.accession}"), None)
+                yield _Wanted(run.accession, Entry(name, -1, f"sra:{run.accession}", guessed=True), None)
         else:
             trouble = "is a run of which ENA has no FASTQ files"
             yield _Wanted(run.accession, Entry(run.accession, -1, "", trouble), None)

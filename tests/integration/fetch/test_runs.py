@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scitq.fetch import FetchError, get
+from scitq.fetch import FetchError, get, sync
 from scitq.fetch.backends import run as runs
 from scitq.fetch.backends.run import Backend
 from scitq.fetch.settings import settings
@@ -413,6 +413,19 @@ def test_sra_can_be_forced_and_gives_the_names_of_ena(archive: Ena, tools: Path,
     files = fetched(tmp_path / "here")
     assert sorted(files) == [*PAIR, "ERR000002.fastq.gz"]
     assert sequences(files["ERR000002.fastq.gz"]) == [bases(spot, 1) for spot in range(3)]
+
+
+@OBJECTS
+def test_a_sync_deletes_nothing_where_it_can_only_guess_names(archive: Ena, tools: Path, tmp_path: Path) -> None:
+    archive.add_object("ERR000001", sra_objects.make("ERR000001", Reads(pairs=3), tmp_path))
+    sync("run+fastq://ERR000001", tmp_path / "here")
+    came = fetched(tmp_path / "here")
+
+    with pytest.raises(FetchError, match=r"^run\+fastq://ERR000001: what .* --delete cannot tell what is extra$"):
+        sync("run+fastq://ERR000001", tmp_path / "here", delete=True)
+
+    assert len(came) == 2
+    assert fetched(tmp_path / "here") == came
 
 
 @OBJECTS
