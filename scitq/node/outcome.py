@@ -41,6 +41,9 @@ def ended(
         stored=uploaded.stored,
         stdout=_stream(end.out),
         stderr=_stream(end.err),
+        read_bytes=max(end.read_bytes, used.read_bytes),
+        written_bytes=max(end.written_bytes, used.written_bytes),
+        peak_disk=used.disk,
     )
 
 
@@ -58,6 +61,9 @@ def lost(end: orders.Lost, staged: Staged, used: Use) -> Outcome:
         peak_memory=used.memory,
         bytes_in=staged.bytes_in,
         versions=staged.versions,
+        read_bytes=used.read_bytes,
+        written_bytes=used.written_bytes,
+        peak_disk=used.disk,
     )
 
 

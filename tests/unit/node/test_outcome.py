@@ -77,6 +77,14 @@ def test_the_larger_of_what_the_kernel_counted_and_what_was_seen_counts(
     assert (found.cpu_seconds, found.peak_memory) == (cpu, memory)
 
 
+@pytest.mark.parametrize(("kernel", "seen"), [((10, 2), (5, 7)), ((10, 7), (5, 2)), ((1, 1), (10, 7))])
+def test_io_is_counted_once(kernel: tuple[int, int], seen: tuple[int, int]) -> None:
+    end = replace(GOOD, read_bytes=kernel[0], written_bytes=kernel[1])
+    found = outcome.ended(end, STAGED, Uploaded(), Use(0, 0.0, *seen, disk=99), halted=False)
+
+    assert (found.read_bytes, found.written_bytes, found.peak_disk) == (10, 7, 99)
+
+
 def test_a_failed_upload_fails_what_ran_well() -> None:
     found = outcome.ended(GOOD, STAGED, Uploaded(problem="no room there"), Use(), halted=False)
 
@@ -90,7 +98,9 @@ def test_a_failed_upload_does_not_hide_why_the_command_failed() -> None:
 
 
 def test_a_lost_command_tells_what_could_not_be_ended() -> None:
-    found = outcome.lost(orders.Lost("1.1", 10.0, "pid 77"), STAGED, Use(8192, 1.5))
+    found = outcome.lost(orders.Lost("1.1", 10.0, "pid 77"), STAGED, Use(8192, 1.5, 3, 4, 5))
 
     assert (found.status, found.class_, found.bytes_in) == ("failed", "lost", 100)
+    assert (found.peak_memory, found.cpu_seconds) == (8192, 1.5)
+    assert (found.read_bytes, found.written_bytes, found.peak_disk) == (3, 4, 5)
     assert "pid 77" in found.reason
