@@ -41,15 +41,23 @@ class Root(NamedTuple):
 
 
 class Use(NamedTuple):
-    """Bytes of memory that a tree had at one moment, processor seconds that it had taken."""
+    """What an attempt used, as far as it was seen.
+
+    Bytes of memory that its tree had at one moment, processor seconds that it had taken, bytes that it had read from
+    disks and written to files of disks, bytes of the disk that its folder had.
+    """
 
     memory: int = 0
     cpu: float = 0.0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    disk: int = 0
 
 
 class Process(NamedTuple):
     """A line of /proc/PID/stat: `cpu` in clock ticks, that of children waited for included; sizes in bytes."""
 
+    name: str
     pid: int
     parent: int
     session: int
@@ -154,26 +162,51 @@ def look(roots: "Mapping[str, tuple[Root, int]]") -> dict[str, Use]:
         for process in tree:
             tree += children[process.pid]  # the list grows while it is walked
         own = [process for process in tree if not process.borrows(known.get(process.parent), now)]
-        found[name] = Use(_memory(own, peak), sum(process.cpu for process in tree) / _TICKS)
+        memory = _memory(own, peak)
+        if not root.kept:  # nobody tells at its end what its largest process had
+            memory = max([memory, *map(_most, own)])
+        done = [io(process.pid) for process in tree]
+        found[name] = Use(
+            memory=memory,
+            cpu=sum(process.cpu for process in tree) / _TICKS,
+            read_bytes=sum(read for read, _ in done),
+            written_bytes=sum(written for _, written in done),
+        )
     return found
 
 
 def processes() -> dict[int, Process]:
     """All that run on this machine, as far as this user may see them."""
-    found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (line := _read(f"/proc/{name}/stat")):
-            fields = line[line.rindex(b")") + 2 :].split()  # the name before may hold anything
-            found[int(name)] = Process(
-                pid=int(name),
-                parent=int(fields[1]),
-                session=int(fields[3]),
-                cpu=sum(map(int, fields[11:15])),
-                start=int(fields[19]),
-                size=int(fields[20]),
-                memory=int(fields[21]) * _PAGE,
-            )
-    return found
+    found = (process(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return {one.pid: one for one in found if one is not None}
+
+
+def process(pid: int) -> Process | None:
+    """One of them, None when it is gone."""
+    line = _read(f"/proc/{pid}/stat")
+    if not line:
+        return None
+    begin, end = line.index(b"(") + 1, line.rindex(b")")  # the name between may hold anything
+    fields = line[end + 2 :].split()
+    return Process(
+        name=line[begin:end].decode(errors="replace"),
+        pid=pid,
+        parent=int(fields[1]),
+        session=int(fields[3]),
+        cpu=sum(map(int, fields[11:15])),
+        start=int(fields[19]),
+        size=int(fields[20]),
+        memory=int(fields[21]) * _PAGE,
+    )
+
+
+def io(pid: int) -> tuple[int, int]:
+    """Bytes that a process, and whom it waited for, had read from disks and written to files of disks; else zeros.
+
+    What was written counts when it was, though the disk may have it later, or never when the file is removed first.
+    """
+    counts = dict(line.split(b": ") for line in _read(f"/proc/{pid}/io").splitlines())
+    return int(counts.get(b"read_bytes", 0)), int(counts.get(b"write_bytes", 0))
 
 
 def _memory(tree: list[Process], peak: int) -> int:
@@ -192,6 +225,14 @@ def _share(process: Process) -> int:
     """The memory of a process, each page divided by how many processes have it; whole where it may not be seen."""
     for line in _read(f"/proc/{process.pid}/smaps_rollup").splitlines():
         if line.startswith(b"Pss:"):
+            return int(line.split()[1]) * 1024
+    return process.memory
+
+
+def _most(process: Process) -> int:
+    """The most memory that a process ever had."""
+    for line in _read(f"/proc/{process.pid}/status").splitlines():
+        if line.startswith(b"VmHWM:"):
             return int(line.split()[1]) * 1024
     return process.memory
 

@@ -134,7 +134,7 @@ def test_copies_that_were_written_to_count_each(trees: ExitStack) -> None:
 
 
 def test_a_child_that_only_borrows_its_parent_s_memory_is_told_by_its_age_and_sizes() -> None:
-    parent = Process(pid=2, parent=1, session=1, cpu=0, start=0, size=900, memory=640)
+    parent = Process(name="x", pid=2, parent=1, session=1, cpu=0, start=0, size=900, memory=640)
     now = 1_000 * os.sysconf("SC_CLK_TCK")
     child = parent._replace(pid=3, parent=2, start=now - 1, memory=641)
 
