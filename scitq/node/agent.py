@@ -16,7 +16,7 @@ import zmq
 from scitq import __version__, wire
 from scitq.errors import BadMessage, Refused, Unavailable, WrongKey, from_code
 from scitq.model import Gpu
-from scitq.node import shared
+from scitq.node import gpu_tools, shared
 from scitq.node.carry import Tools
 from scitq.node.containers.engine import Login
 from scitq.node.containers.images import Images
@@ -24,7 +24,6 @@ from scitq.node.containers.presence import Presence
 from scitq.node.crew import Crew
 from scitq.node.disk import Disk
 from scitq.node.environment import Environment
-from scitq.node.gpus import Device
 from scitq.node.jobs import Jobs
 from scitq.node.link import HANDSHAKE_FAILED, Link
 from scitq.node.probe import Machine
@@ -36,10 +35,12 @@ from scitq.node.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scitq.node.gpus import Device
+
 BEAT = 5.0  # seconds, until the broker says otherwise
 SILENT_BEATS = 4  # without a word from the broker: the connection is made anew
 PATIENCE = 3.0  # seconds without a handshake until it is said
-SETTLE = 1.0  # seconds that keepers may take to say what has started, before `hello`
+SETTLE = 1.0  # seconds that keepers may take to say what has started, and drivers what GPUs there are, before `hello`
 WELCOME = 20.0  # seconds to wait for a welcome after `hello`
 LISTED = 1_000  # resources in one answer
 RELIEF = 10.0  # seconds between two looks at how full the disk is
@@ -50,15 +51,18 @@ GOODBYE_MS = 500
 class Agent:
     """One agent on one locked scratch folder."""
 
-    def __init__(self, settings: Settings, scratch: Scratch, machine: Machine, gpus: tuple[Device, ...]) -> None:
+    def __init__(self, settings: Settings, scratch: Scratch, machine: Machine) -> None:
         self._settings = settings
         self._scratch = scratch
         self._machine = machine
+        gpus: list[Device] = []  # filled when their makers' programs have told of them
         self._gpus = gpus
+        self._asks_for_gpus = True
         self._concurrency = max(1, settings.concurrency)
         self._crew = Crew()
         self._presence = Presence(self._crew)
-        self._announced = ""  # the container engine that the broker was told of
+        self._announced: tuple[str, int] = ("", 0)  # the container engine and the GPUs that the broker was told of
+        self._crew.do("engine", gpu_tools.detect, self._found_gpus)
         disk = Disk(scratch.folder)
         self._tools = Tools(
             cpus=machine.cpus,
@@ -155,8 +159,8 @@ class Agent:
         self._jobs.sampler.tick(now)
         self._presence.tick(now)
         self._relieve(now)
-        if self._stand == "joined" and self._announced != str(self._presence):
-            say(f"the broker is told what container engine answers here: {str(self._presence) or 'none'}")
+        if self._stand == "joined" and self._announced != self._to_announce:
+            say(f"the broker is told anew what is here: {str(self._presence) or 'no engine'}, {len(self._gpus)} GPUs")
             self._away_since = self._heard_at
             self._link.close()
             self._stand, self._next = "closed", now
@@ -172,6 +176,17 @@ class Agent:
             if self._tools.disk.is_low:
                 self._relieve_at = math.inf
                 self._crew.do("clearing", self._tools.disk.relieve, self._relieved)
+
+    @property
+    def _to_announce(self) -> tuple[str, int]:
+        return str(self._presence), len(self._gpus)
+
+    def _found_gpus(self, found: object) -> None:
+        self._asks_for_gpus = False
+        if isinstance(found, tuple):
+            self._gpus.extend(found)
+        else:
+            say(f"no GPU is given to tasks, by a defect of scitq, please report it: {found!r}")
 
     def _relieved(self, _: object) -> None:
         self._relieve_at = time.monotonic() + RELIEF
@@ -234,7 +249,8 @@ class Agent:
             self._break("it is silent", now)
         elif self._stand == "greeted" and now > self._next:
             self._break("no welcome came", now)
-        if self._stand == "settling" and (self._jobs.certain or now > self._next):
+        settled = self._jobs.certain and not self._asks_for_gpus
+        if self._stand == "settling" and (settled or now > self._next):
             self._greet(now)
         if self._stand == "closed" and now >= self._next:
             self._stand, self._next = "connecting", math.inf
@@ -287,7 +303,7 @@ class Agent:
         self._stand, self._next = "greeted", now + WELCOME
         self._jobs.outbox.greet()
         self._hellos += 1
-        self._announced = str(self._presence)
+        self._announced = self._to_announce
         self._link.send(
             wire.Hello(
                 id=self._hellos,
@@ -305,7 +321,7 @@ class Agent:
                     cpus=self._machine.cpus,
                     memory=self._machine.memory,
                     boot=self._machine.boot,
-                    engine=self._announced,
+                    engine=self._announced[0],
                     gpus=tuple(Gpu(one.name, one.memory) for one in self._gpus),
                     held=self._jobs.held(),
                 ),

@@ -4,7 +4,7 @@ They are assigned one by one: a whole one is nobody else's, and who shares one h
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from scitq.needs import ALL_GPUS
@@ -61,8 +61,9 @@ def _by_maker(devices: Iterable[Device]) -> tuple[list[Device], list[Device]]:
 class Assignments:
     """Who has which GPU. `gpu` is a whole number of them, a share of one below 1, or ALL_GPUS."""
 
-    def __init__(self, devices: Iterable[Device]) -> None:
-        self._devices = {one.number: one for one in devices}
+    def __init__(self, devices: Sequence[Device]) -> None:
+        """`devices` may be filled later: a driver may take its time."""
+        self._devices = devices
         self._had: dict[str, tuple[tuple[int, ...], float]] = {}  # numbers, and how much of each
 
     def fits(self, gpu: float) -> bool:
@@ -71,32 +72,31 @@ class Assignments:
 
     def take(self, name: str, gpu: float) -> tuple[Device, ...]:
         """Give an attempt what fits."""
-        numbers = self._choice(gpu)
-        assert numbers is not None, f"{name} is given {gpu:g} GPUs that are not free"
-        return self.hold(name, gpu, numbers)
+        given = self._choice(gpu)
+        assert given is not None, f"{name} is given {gpu:g} GPUs that are not free"
+        self.hold(name, gpu, [one.number for one in given])
+        return given
 
-    def hold(self, name: str, gpu: float, numbers: Iterable[int]) -> tuple[Device, ...]:
-        """An attempt has these, as it had before a restart; one that is gone by now is nobody's."""
-        known = tuple(number for number in numbers if number in self._devices)
-        if known:
-            self._had[name] = (known, gpu if 0 < gpu < 1 else math.inf)
-        return tuple(self._devices[number] for number in known)
+    def hold(self, name: str, gpu: float, numbers: Iterable[int]) -> None:
+        """An attempt has these, as it had before a restart, whether or not they are known by now."""
+        self._had[name] = (tuple(numbers), gpu if 0 < gpu < 1 else math.inf)
 
     def give_back(self, name: str) -> None:
         """What the attempt had, if anything, is free again."""
         self._had.pop(name, None)
 
-    def _choice(self, gpu: float) -> tuple[int, ...] | None:
-        """The numbers to give, None when they are not free: of shared ones the fullest, of free ones the first."""
+    def _choice(self, gpu: float) -> tuple[Device, ...] | None:
+        """What to give, None when it is not free: of shared ones the fullest, of free ones the first."""
         used: dict[int, float] = {}
         for numbers, share in self._had.values():
             for number in numbers:
                 used[number] = used.get(number, 0.0) + share
-        free = [number for number in self._devices if number not in used]
+        free = tuple(one for one in self._devices if one.number not in used)
         if gpu == ALL_GPUS:
-            return tuple(free) if free and not used else None
+            return free if free and len(free) == len(self._devices) else None
         if 0 < gpu < 1:
-            if shared := [number for number, share in used.items() if share + gpu <= 1 + EXACT]:
-                return (max(shared, key=lambda number: (round(used[number], 9), -number)),)
+            shared = [one for one in self._devices if 0 < used.get(one.number, 0.0) <= 1 + EXACT - gpu]
+            if shared:
+                return (max(shared, key=lambda one: (round(used[one.number], 9), -one.number)),)
             gpu = 1
-        return tuple(free[: int(gpu)]) if gpu <= len(free) else None
+        return free[: int(gpu)] if gpu <= len(free) else None

@@ -2,7 +2,6 @@
 
 from scitq.errors import ScitqError
 from scitq.node.agent import Agent
-from scitq.node.gpu_tools import detect
 from scitq.node.probe import probe
 from scitq.node.scratch import Scratch
 from scitq.node.settings import Settings
@@ -16,7 +15,7 @@ def run(settings: Settings) -> int:
     """
     scratch = Scratch(settings.scratch)
     try:
-        return Agent(settings, scratch, probe(), detect()).run()
+        return Agent(settings, scratch, probe()).run()
     except TimeoutError as problem:  # a keeper that lives and does not answer
         raise ScitqError(str(problem)) from None
     finally:
