@@ -131,18 +131,11 @@ class Partial:
             os.ftruncate(self.fd, 0)
             return
         self._saved = True
-        with suppress(ValueError, TypeError, KeyError):
-            told = json.loads(content)
-            spans = Spans()
-            for begin, end in told["here"]:
-                if not 0 <= begin < end:
-                    raise ValueError(begin, end)
-                spans.add(begin, end)
-            whole = spans.end <= min(os.fstat(self.fd).st_size, self.size)
-            if self._version and whole and (told["version"], told["size"]) == (self._version, self.size):
-                self._spans = spans
-                return
-        self._begin_anew()
+        spans = _told(content, self._version, self.size)
+        if spans is None or spans.end > os.fstat(self.fd).st_size:
+            self._begin_anew()
+        else:
+            self._spans = spans
 
     def _begin_anew(self) -> None:
         # The sidecar first, and for good: it would vouch for bytes of another version.
@@ -181,6 +174,30 @@ class Partial:
             os.fdatasync(stream.fileno())
         os.rename(new, self._sidecar)
         self._saved = True
+
+
+def kept(target: str, version: str, size: int) -> int:
+    """The bytes that an earlier try left beside a file for the next one of the same version."""
+    try:
+        with open(f"{beside(target)}.json", "rb") as stream:
+            spans = _told(stream.read(), version, size)
+    except FileNotFoundError:
+        return 0
+    return 0 if spans is None else sum(end - begin for begin, end in spans.all())
+
+
+def _told(content: bytes, version: str, size: int) -> Spans | None:
+    """What a sidecar tells to be here of this version; None when it is of another, or cannot be true."""
+    with suppress(ValueError, TypeError, KeyError):
+        told = json.loads(content)
+        spans = Spans()
+        for begin, end in told["here"]:
+            if not 0 <= begin < end:
+                raise ValueError(begin, end)
+            spans.add(begin, end)
+        if version and spans.end <= size and (told["version"], told["size"]) == (version, size):
+            return spans
+    return None
 
 
 def beside(target: str) -> str:

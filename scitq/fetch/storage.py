@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import BinaryIO, NamedTuple, Protocol, cast
 
@@ -63,9 +63,15 @@ class Watch:
     Shared by the threads of one call.
     """
 
-    def __init__(self, stop: threading.Event | None = None, rate: float | None = None) -> None:
-        """`rate`: bytes per second, all threads together."""
+    def __init__(
+        self,
+        stop: threading.Event | None = None,
+        rate: float | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """`rate`: bytes per second, all threads together; `progress` is told of bytes, by all of them."""
         self.bytes = 0
+        self.progress = progress
         self._stop = stop or threading.Event()
         self._begin = time.monotonic()
         self._limit_s: float | None = None
@@ -84,6 +90,8 @@ class Watch:
             self.bytes += count
             if self._rate is not None:
                 self._free_at = max(self._free_at, time.monotonic()) + count / self._rate
+        if self.progress is not None:
+            self.progress(count)
         self.check()
         if self._rate is not None:
             self.pause(self._free_at - time.monotonic())

@@ -94,6 +94,7 @@ def get(
     limit_s: float | None = None,
     unpack_limit: int | None = None,
     seen: Seen | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Fetched:
     """Fetch an address into a folder, its actions included; nothing is seen there before all is complete.
 
@@ -101,11 +102,12 @@ def get(
     brought of the same version is not brought again. `limit_s`: seconds, by default 600 per GiB and at least
     600, a day where a size is not known; `unpack_limit`: bytes that actions may write, by default 200 times the
     download and at least 1 GiB. `seen`: what `look` gave for this address, which then is not listed again.
+    `progress` is told, by several threads, of so many bytes more that are here; first of those of an earlier try.
     Raises FetchError (Stopped when `stop` was set, TimedOut), one line that names the address.
     """
     known = settings()
     with naming(text):
-        watch = Watch(stop, known.rate)
+        watch = Watch(stop, known.rate, progress)
         return bring(
             place(text, "input"),
             os.fspath(folder),
@@ -177,18 +179,20 @@ def put(
     stop: threading.Event | None = None,
     limit_s: float | None = None,
     within: Sequence[str] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Stored:
     """Store all that a folder holds below an address, in the place of files of the same name.
 
     Each appears when it is whole. Links are stored as the content they lead to; folders without files are
     not stored. What has no content to store (a link that leads nowhere, a socket, a device) is an error,
     raised when all the rest is stored; so is, when `within` is given, what really lies in none of these folders.
-    `limit_s`: seconds, no limit by default. Raises FetchError (Stopped, TimedOut), one line that names the address.
+    `limit_s`: seconds, no limit by default; `progress` is told, by several threads, of so many bytes more that have
+    gone. Raises FetchError (Stopped, TimedOut), one line that names the address.
     """
     known = settings()
     with naming(text):
         target = place(text, "output")
-        watch = Watch(stop, known.rate)
+        watch = Watch(stop, known.rate, progress)
         watch.limit(limit_s)
         source = os.fspath(folder)
         entries = _begun(source)
@@ -242,7 +246,12 @@ def _download(source: Place, entries: list[Entry], folder: str, watch: Watch, pa
 
     def download(entry: Entry) -> None:
         target = os.path.join(folder, entry.name)
-        if os.path.lexists(target):
+        whole = os.path.lexists(target)
+        if watch.progress is not None:
+            from scitq.fetch.partial import kept
+
+            watch.progress(max(0, entry.size) if whole else kept(target, entry.version, entry.size))
+        if whole:
             return
         path = source.path(entry.name) if source.is_folder else source.uri.path
         with naming(entry.name) if source.is_folder else nullcontext():

@@ -13,7 +13,7 @@ from scitq.fetch import FetchError, Stopped, TimedOut, get, transfer
 from scitq.fetch.backends import file as file_backend
 from scitq.fetch.folders import merge
 from scitq.fetch.settings import Settings
-from scitq.fetch.storage import Entry
+from scitq.fetch.storage import Entry, Watch
 from scitq.fetch.uri import SCHEMES
 
 
@@ -79,6 +79,30 @@ def test_deep_folders_arrive_and_deeper_ones_are_refused(data: Path, there: Path
     (deepest / "d").mkdir()
     with pytest.raises(FetchError, match="d is more than 200 folders deep"):
         get(f"{data}/", there)
+
+
+def test_bytes_are_told_as_they_come_and_of_an_earlier_try_at_once(
+    data: Path, there: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data / "a").write_bytes(b"a" * 10)
+    (data / "b").write_bytes(b"b" * 2_000)
+    real, told = file_backend.Backend.download, list[int]()
+
+    def fails_at_b(self: file_backend.Backend, path: str, entry: Entry, target: str, watch: Watch) -> int:
+        if entry.name == "b" and not told.count(-1):
+            raise FetchError("busy", retry=True)
+        return real(self, path, entry, target, watch)
+
+    monkeypatch.setattr(file_backend.Backend, "download", fails_at_b)
+    monkeypatch.setattr(transfer, "settings", lambda: Settings(parallel=1, tries=1))
+    with pytest.raises(FetchError, match="busy"):
+        get(f"{data}/", there, progress=told.append)
+    assert sum(told) == 10
+
+    told[:] = [-1]
+    get(f"{data}/", there, progress=told.append)
+    assert told[:2] == [-1, 10]
+    assert sum(told[1:]) == 2_010
 
 
 def test_an_empty_folder_brings_nothing(data: Path, there: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scitq.fetch import partial
-from scitq.fetch.partial import Partial
+from scitq.fetch.partial import Partial, kept
 from scitq.fetch.storage import FetchError
 
 WRITER = """
@@ -117,6 +117,11 @@ def test_what_a_killed_process_wrote_is_used(tmp_path: Path) -> None:
         assert file.here() == [(0, 30), (60, 80)]
         assert file.missing(100) == [(30, 60), (80, 100)]
         assert os.pread(file.fd, 100, 0).strip(b"\0") == b"x" * 30 + b"\0" * 30 + b"x" * 20
+
+
+def test_how_much_was_kept_can_be_told(target: str) -> None:
+    assert kept(target, "etag:1", 100) == 50
+    assert kept(target, "etag:2", 100) == kept(target, "etag:1", 101) == kept(f"{target}x", "etag:1", 100) == 0
 
 
 def test_two_threads_never_write_one_file(tmp_path: Path) -> None:

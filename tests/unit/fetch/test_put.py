@@ -42,6 +42,15 @@ def test_all_is_stored_with_or_without_the_slash(output: Path, there: Path, tail
         assert (there / name).read_bytes() == os.fsencode(name)
 
 
+def test_bytes_are_told_as_they_go(output: Path, there: Path) -> None:
+    (output / "sub").mkdir()
+    for name in ("a", "sub/b"):
+        (output / name).write_bytes(b"x" * 1_000)
+    told: list[int] = []
+    put(output, str(there), progress=told.append)
+    assert sum(told) == 2_000
+
+
 def test_an_empty_folder_is_no_error(output: Path, there: Path) -> None:
     assert put(output, str(there)) == ((), 0)
 
