@@ -156,7 +156,7 @@ class Agent:
         if self._stand == "joined":
             self._report(now)
         self._jobs.tidy()
-        self._jobs.sampler.tick(now)
+        self._jobs.measuring.tick(now)
         self._presence.tick(now)
         self._relieve(now)
         if self._stand == "joined" and self._announced != self._to_announce:
@@ -203,7 +203,7 @@ class Agent:
         """Sleep until something is to be read or due; what can be read."""
         if self._jobs.pool.pending:
             return self._poll_until(0.0)
-        due = min(self._next, self._leave_at, self._jobs.sampler.due, self._jobs.pool.due(), self._presence.due)
+        due = min(self._next, self._leave_at, self._jobs.measuring.due, self._jobs.pool.due(), self._presence.due)
         if self._stand == "joined":
             due = min(due, self._beat_at, self._jobs.outbox.due(busy=self._jobs.busy))
             return self._poll_until(due)

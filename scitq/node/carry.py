@@ -19,6 +19,7 @@ from scitq.node.crew import Crew
 from scitq.node.disk import Disk
 from scitq.node.environment import Environment, Owner, owner_of
 from scitq.node.folders import Folders
+from scitq.node.footprint import weigh
 from scitq.node.job import Job, Saved, Staged, Uploaded
 from scitq.node.leftovers import Leftovers
 from scitq.node.lifecycle import Do, Event
@@ -120,20 +121,30 @@ class Carrier:
         self._tools.crew.do("staging", work, partial(self._staged, job))
 
     def inspect(self, job: Job, then: Callable[[], None]) -> None:
-        """See whether the command changed a resource, which then serves nobody any more."""
+        """See what the command left: how much, and whether it changed a resource, which serves nobody any more."""
+        job.untouched = self.folders.untouched(job.name)
+        if job.untouched:  # as most are: no thread is asked
+            return then()
+        folder = self.folders.path(job.name)
 
-        def seen(changed: object) -> None:
-            if isinstance(changed, list):
+        def look() -> tuple[int, list[str]]:
+            return weigh(folder), self._tools.resources.changed(job.name)
+
+        def seen(found: object) -> None:
+            if isinstance(found, tuple):
+                size, changed = found
+                job.used = job.used._replace(disk=max(job.used.disk, size))
                 job.spoiled = tuple(changed)
             then()
 
-        self._tools.crew.do("checking", partial(self._tools.resources.changed, job.name), seen)
+        self._tools.crew.do("checking", look, seen)
+        return None
 
     def unmake(self, job: Job) -> None:
         """Undo what was done to the folder of a command that was not started after all."""
         if job.stages:
             self.folders.unstaged(job.name)
-        elif not self.folders.take_back(job.name):
+        elif not (self.folders.untouched(job.name) and self.folders.take_back(job.name)):
             self.folders.remove(job.name)
 
     def cannot_start(self, job: Job, class_: Class, reason: str) -> None:
@@ -152,7 +163,7 @@ class Carrier:
                     self._tools.crew.do("clearing", partial(folders.remove, resource), forget)
                 else:
                     forget(None)
-            elif self.folders.take_back(job.name):
+            elif job.untouched and self.folders.take_back(job.name):
                 forget(None)
             else:
                 self._tools.crew.do("clearing", partial(self.folders.remove, job.name), forget)

@@ -11,7 +11,7 @@ Kind = Literal["staging", "storing", "checking", "clearing", "sampling", "pullin
 THREADS: dict[Kind, int] = {
     "staging": 32,  # most of them wait: for what another one brings, for room, for their turn
     "storing": 4,
-    "checking": 1,
+    "checking": 2,  # the folder of one may be large
     "clearing": 1,
     "sampling": 1,
     "pulling": 3,

@@ -10,7 +10,8 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -197,20 +198,30 @@ def is_full(error: BaseException) -> bool:
 
 def occupied(path: str) -> int:
     """Bytes of the disk that a folder takes, what has several names counted once."""
+    return sum(sizes(path))
+
+
+def sizes(*paths: str) -> Iterator[int]:
+    """The bytes of the disk of each thing below these folders, of what has several names for the first of them.
+
+    It may be left standing for as long as one likes: no folder is read ahead.
+    """
     seen: set[tuple[int, int]] = set()
-    total = 0
-    for here, folders, files in os.walk(path):
-        for name in folders + files:
-            try:
-                status = os.lstat(f"{here}/{name}")
-            except OSError:  # gone meanwhile
-                continue
-            if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-                if (identity := (status.st_dev, status.st_ino)) in seen:
+    waiting = list(paths)
+    while waiting:
+        with suppress(OSError), os.scandir(waiting.pop()) as found:  # gone meanwhile, or not for this user
+            for entry in found:
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except OSError:
                     continue
-                seen.add(identity)
-            total += status.st_blocks * 512
-    return total
+                if stat.S_ISDIR(status.st_mode):
+                    waiting.append(entry.path)
+                elif status.st_nlink > 1:
+                    if (identity := (status.st_dev, status.st_ino)) in seen:
+                        continue
+                    seen.add(identity)
+                yield status.st_blocks * 512
 
 
 def in_words(count: int) -> str:

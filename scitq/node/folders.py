@@ -75,12 +75,15 @@ class Folders:
         give(path, owner)
         return path
 
+    def untouched(self, name: str) -> bool:
+        """Whether the folder of this attempt is as it was made: then it may be taken back."""
+        return self._untouched(self.path(name))
+
     def take_back(self, name: str) -> bool:
-        """Keep an untouched folder for a later task; False when it has to be removed."""
-        path = self.path(name)
-        if len(self._spare) >= _SPARE_LIMIT or not self._untouched(path):
+        """Keep an untouched folder for a later task; False when there are enough, and it has to be removed."""
+        if len(self._spare) >= _SPARE_LIMIT:
             return False
-        self._spare.append(path)
+        self._spare.append(self.path(name))
         return True
 
     def remove(self, name: str) -> None:

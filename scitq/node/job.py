@@ -69,6 +69,7 @@ class Job:
         "status",
         "stop",
         "suspended",
+        "untouched",
         "uploaded",
         "used",
     )
@@ -90,6 +91,7 @@ class Job:
         self.problem: tuple[Class, str] | None = None  # class and reason of an end before any start
         self.ended: orders.Ended | orders.Lost | None = None
         self.used = Use()
+        self.untouched = False  # its command, which is over, left its folder as it was made
         self.uploaded = Uploaded()
         self.spoiled: tuple[str, ...] = ()  # resources that were changed while it ran
         self.status = ""  # of its outcome

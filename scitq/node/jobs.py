@@ -14,7 +14,8 @@ from scitq.node.carry import Carrier, Tools
 from scitq.node.environment import ImpossibleOwner, owner_of
 from scitq.node.job import Job, Staged, adopted, name_of, unpack_carried
 from scitq.node.lifecycle import HELD_AS, Event, IllegalMove, step
-from scitq.node.sampler import Root, Sampler
+from scitq.node.measuring import Measuring
+from scitq.node.sampler import Root
 from scitq.node.say import say
 from scitq.node.shared import located
 from scitq.wire import Ack, Assignment, Chunk, End, Held, Ref, StreamName, Verdict
@@ -36,7 +37,7 @@ class Jobs:
         self._carrier = Carrier(base, mesh, concurrency, tools, self._advance)
         self.pool = self._carrier.pool
         self.outbox = self._carrier.outbox
-        self.sampler = Sampler(tools.crew)
+        self.measuring = Measuring(tools.crew)
         self._jobs: dict[str, Job] = {}
         self._places = 0
         self._ready: deque[Job] = deque()  # in the order of their places
@@ -280,12 +281,13 @@ class Jobs:
 
     def _note_start(self, job: Job, started: orders.Started) -> None:
         job.started_at = started.wall
-        self.sampler.begin(job.name, Root(started.pid, started.ticks, kept=not job.spec.container), time.monotonic())
+        root = Root(started.pid, started.ticks, kept=not job.spec.container)
+        self.measuring.begin(job.name, root, self._carrier.folders.path(job.name), time.monotonic())
 
     def _note_end(self, job: Job, end: orders.Ended | orders.Lost | None) -> None:
         self._ordered.discard(job.name)
         job.ended = end
-        job.used = self.sampler.end(job.name)
+        job.used = self.measuring.end(job.name)
         if isinstance(end, orders.Ended):
             if end.problem is None:
                 job.started_at = end.wall_start
@@ -296,7 +298,7 @@ class Jobs:
 
     def _over(self, job: Job) -> None:
         """Its command has ended; the slot is free already."""
-        if job.spec.resources and isinstance(job.ended, orders.Ended):
+        if isinstance(job.ended, orders.Ended):
             self._carrier.inspect(job, partial(self._inspected, job))
         else:
             self._inspected(job)

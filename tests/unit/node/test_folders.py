@@ -24,6 +24,7 @@ def test_an_untouched_folder_is_given_to_the_next(tmp_path: Path) -> None:
     first = all_folders.make("1.1")
     inode = os.stat(first).st_ino
 
+    assert all_folders.untouched("1.1")
     assert all_folders.take_back("1.1")
     second = all_folders.make("2.1")
 
@@ -55,11 +56,11 @@ def take_one_away(path: str) -> None:
 @pytest.mark.parametrize(
     "touch", [leave_a_file, leave_a_file_beside, put_a_link_in_place, change_the_mode, take_one_away]
 )
-def test_a_touched_folder_is_given_to_nobody(tmp_path: Path, touch: Callable[[str], None]) -> None:
+def test_a_touched_folder_is_known(tmp_path: Path, touch: Callable[[str], None]) -> None:
     all_folders = Folders(f"{tmp_path}/tasks")
     touch(all_folders.make("1.1"))
 
-    assert not all_folders.take_back("1.1")
+    assert not all_folders.untouched("1.1")
 
 
 def test_a_spare_that_somebody_removed_is_made_anew(tmp_path: Path) -> None:

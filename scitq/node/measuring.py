@@ -1,0 +1,36 @@
+"""What attempts use while they run, as one: their processes, and their folders."""
+
+from typing import TYPE_CHECKING
+
+from scitq.node.footprint import Footprints
+from scitq.node.sampler import Root, Sampler, Use
+
+if TYPE_CHECKING:
+    from scitq.node.crew import Crew
+
+
+class Measuring:
+    """`begin` and `end` bound an attempt, `tick` looks when something is `due`."""
+
+    def __init__(self, crew: "Crew") -> None:
+        self._sampler = Sampler(crew)
+        self._footprints = Footprints(crew)
+
+    @property
+    def due(self) -> float:
+        """When `tick` has something to do, by monotonic clock."""
+        return min(self._sampler.due, self._footprints.due)
+
+    def begin(self, name: str, root: Root, folder: str, now: float) -> None:
+        """It runs, or is found running."""
+        self._sampler.begin(name, root, now)
+        self._footprints.begin(name, folder, now)
+
+    def end(self, name: str) -> Use:
+        """The most that was seen of it, which is forgotten."""
+        return self._sampler.end(name)._replace(disk=self._footprints.end(name))
+
+    def tick(self, now: float) -> None:
+        """Look at what it is time to look at."""
+        self._sampler.tick(now)
+        self._footprints.tick(now)
