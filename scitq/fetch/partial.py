@@ -231,13 +231,17 @@ def _reserve(fd: int, size: int) -> None:
     """Take the room on the disk, so that a lack of it shows now and not in hours."""
     if size < _RESERVED:
         return
+    status = os.fstatvfs(fd)
+    free = status.f_bavail * status.f_frsize + os.fstat(fd).st_blocks * 512
+    no_room = FetchError(f"no room on the disk: {size} bytes are needed, {free} are free", retry=False)
+    # Asked first: ext4 takes all there is before it says that it is not enough, and others find the disk full.
+    if status.f_blocks and free < size:  # no blocks at all: the file system does not tell
+        raise no_room
     import ctypes
 
     # Not os.posix_fallocate: where the file system cannot (NFS before 4.2), it writes to every block.
     libc = ctypes.CDLL(None, use_errno=True)
-    failed = libc.fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size))
-    number = ctypes.get_errno() if failed else 0
-    status = os.fstatvfs(fd)
-    free = status.f_bavail * status.f_frsize + os.fstat(fd).st_blocks * 512
-    if number in _NO_ROOM or (number and free < size):
-        raise FetchError(f"no room on the disk: {size} bytes are needed, {free} are free", retry=False)
+    before = os.fstat(fd).st_size
+    if libc.fallocate(fd, 0, ctypes.c_int64(0), ctypes.c_int64(size)) and ctypes.get_errno() in _NO_ROOM:
+        os.ftruncate(fd, before)
+        raise no_room
