@@ -20,9 +20,11 @@ from scitq.client.connection import Call, Connection, expect
 from scitq.client.follow import ended, follow_to_ends, followed_changes, followed_output, kept_output
 from scitq.client.specs import Ids, TaskLike, Text
 from scitq.config import AccessFile, Server
-from scitq.errors import NotFound, UsageError
+from scitq.errors import NotFound, Unavailable, UsageError
 from scitq.model import ENDED, Access, Attempt, Batch, Changes, Registry, Resource, Spec, Task, Worker
 
+ON_THE_WAY = ("assigned", "staging", "uploading")  # tasks that their workers may have progress to tell of
+_PROGRESS_S = 2.0  # that a worker may take to answer
 _PARTS_UNDER_WAY = 4  # of a submit, not yet answered: the broker keeps one while the next are packed
 
 Selected: TypeAlias = Ids | wire.Select
@@ -213,6 +215,22 @@ class Client:
     def explain(self, task: int | None = None, *, batch: str | None = None) -> list[str]:
         """Why this task, or this batch, is where it is: lines for people."""
         return list(self._link.ask(wire.Explain(id=0, task=task, batch=batch), wire.Explained).lines)
+
+    def progress(self, task: Task) -> list[str] | None:
+        """How far its worker is with what it brings or stores for a task: lines for people.
+
+        None when the worker does not answer within 2 s.
+        """
+        if task.status not in ON_THE_WAY:
+            return []
+        call = self._link.request(wire.WorkerProgress(id=0, worker=task.worker, task=task.id))
+        try:
+            answer = self._link.receive(call, time.monotonic() + _PROGRESS_S)
+        except (TimeoutError, NotFound, Unavailable):
+            return None
+        finally:
+            self._link.end(call)
+        return list(expect(answer, wire.ProgressIs).lines)
 
     # ------------------------------------------------------------------------ batches and workers
 

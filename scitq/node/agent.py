@@ -27,6 +27,7 @@ from scitq.node.environment import Environment
 from scitq.node.jobs import Jobs
 from scitq.node.link import HANDSHAKE_FAILED, Link
 from scitq.node.probe import Machine
+from scitq.node.progress import Progress
 from scitq.node.resources.cache import Resources
 from scitq.node.say import say
 from scitq.node.scratch import Scratch
@@ -42,7 +43,7 @@ SILENT_BEATS = 4  # without a word from the broker: the connection is made anew
 PATIENCE = 3.0  # seconds without a handshake until it is said
 SETTLE = 1.0  # seconds that keepers may take to say what has started, and drivers what GPUs there are, before `hello`
 WELCOME = 20.0  # seconds to wait for a welcome after `hello`
-LISTED = 1_000  # resources in one answer
+LISTED = 1_000  # resources, or lines, in one answer
 RELIEF = 10.0  # seconds between two looks at how full the disk is
 LEAVE = 15.0  # seconds that a dismissed worker gives what it ends
 GOODBYE_MS = 500
@@ -64,14 +65,16 @@ class Agent:
         self._announced: tuple[str, int] = ("", 0)  # the container engine and the GPUs that the broker was told of
         self._crew.do("engine", gpu_tools.detect, self._found_gpus)
         disk = Disk(scratch.folder)
+        progress = Progress()
         self._tools = Tools(
             cpus=machine.cpus,
             environment=Environment(settings.path),
-            resources=Resources(scratch.resources, disk),
+            resources=Resources(scratch.resources, disk, progress),
             disk=disk,
             crew=self._crew,
             presence=self._presence,
-            images=Images(self._presence, self._crew),
+            images=Images(self._presence, self._crew, progress),
+            progress=progress,
             worker=scratch.worker,
             scratch=str(scratch.folder),
             data=shared.found(settings.data),
@@ -105,6 +108,7 @@ class Agent:
             wire.Settings: lambda message: self._set(message.concurrency),
             wire.WorkerResources: self._list_resources,
             wire.WorkerClean: self._clean,
+            wire.WorkerProgress: self._tell_progress,
             wire.Logins: self._on_logins,
             wire.Welcome: self._on_welcome,
             wire.Dismissed: self._on_dismissed,
@@ -387,6 +391,9 @@ class Agent:
                 self._answer(wire.ResourceList(id=message.id, resources=found[:LISTED], more=more))
 
         self._crew.do("checking", self._tools.resources.listed, tell)
+
+    def _tell_progress(self, message: wire.WorkerProgress) -> None:
+        self._answer(wire.ProgressIs(id=message.id, lines=self._jobs.progress(message.task)[:LISTED]))
 
     def _clean(self, message: wire.WorkerClean) -> None:
         def tell(removed: object) -> None:

@@ -5,6 +5,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -33,8 +34,15 @@ class Arrivals:
         self.folder = folder
         self._boot = boot_id()
 
-    def bring(self, uri: str, seen: Seen | None, stop: threading.Event, limit_s: float | None = None) -> Fetched:
-        """Fetch an address, or what is missing of it. Raises FetchError."""
+    def bring(
+        self,
+        uri: str,
+        seen: Seen | None,
+        stop: threading.Event,
+        limit_s: float | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Fetched:
+        """Fetch an address, or what is missing of it; `progress` as `fetch.get` has it. Raises FetchError."""
         home = self._home(uri)
         if seen is not None and self._is_whole(home, seen.version):
             return Fetched((), 0, seen.version)
@@ -44,7 +52,7 @@ class Arrivals:
             for found in list(os.scandir(home)):
                 if not found.name.startswith(".fetch-"):
                     remove(found.path) if found.is_dir(follow_symlinks=False) else os.unlink(found.path)
-        fetched = get(uri, home, stop=stop, limit_s=limit_s, seen=seen)
+        fetched = get(uri, home, stop=stop, limit_s=limit_s, seen=seen, progress=progress)
         Path(f"{home}.json").write_bytes(msgspec.json.encode(_Whole(fetched.version, self._boot)))
         return fetched
 

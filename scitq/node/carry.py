@@ -25,6 +25,7 @@ from scitq.node.leftovers import Leftovers
 from scitq.node.lifecycle import Do, Event
 from scitq.node.outbox import Outbox
 from scitq.node.pools import Pools
+from scitq.node.progress import Progress
 from scitq.node.resources.cache import Resources
 from scitq.node.results import lead_here, upload
 from scitq.node.staging import NotStaged, Store, stage
@@ -44,6 +45,7 @@ class Tools(msgspec.Struct, frozen=True):
     crew: Crew
     presence: Presence
     images: Images
+    progress: Progress
     worker: str
     scratch: str
     data: str
@@ -109,15 +111,22 @@ class Carrier:
 
     def stage(self, job: Job, owner: Owner | None) -> None:
         """Bring what a job in `staging` needs."""
-        job.stop = Flag()
+        job.stop = stop = Flag()
         self.leftovers.claim(job.name)
         self._tell(job, "staging", time.time())
         job.awaits = 1
         if job.spec.container:
             job.awaits += 1
             self._tools.images.bring(job.spec.container, partial(self._imaged, job))
-        store = Store(self.folders, self.leftovers, self._tools.resources, self._tools.disk)
-        work = partial(stage, job.name, job.spec, owner, store, job.stop)
+        tools = self._tools
+        store = Store(self.folders, self.leftovers, tools.resources, tools.disk, tools.progress)
+        turn = tools.progress.begin(job.name, "", 0)
+        turn.say("waits until fewer tasks are being staged")
+
+        def work() -> Staged:
+            turn.end()
+            return stage(job.name, job.spec, owner, store, stop)
+
         self._tools.crew.do("staging", work, partial(self._staged, job))
 
     def inspect(self, job: Job, then: Callable[[], None]) -> None:
@@ -210,7 +219,7 @@ class Carrier:
         def work() -> Uploaded:
             if job.spec.container:
                 lead_here(folder, self._tools.data)
-            return upload(f"{folder}/output", job.spec.output, stop, within)
+            return upload(job.name, f"{folder}/output", job.spec.output, stop, self._tools.progress, within)
 
         self._tools.crew.do("storing", work, partial(self._uploaded, job))
 

@@ -76,10 +76,19 @@ class Disk:
             self._tenants.discard(name)
             self._changed.notify_all()
 
-    def reserve(self, owner: str, path: str, size: int, stop: threading.Event, until: float = float("inf")) -> None:
+    def reserve(
+        self,
+        owner: str,
+        path: str,
+        size: int,
+        stop: threading.Event,
+        until: float = float("inf"),
+        waits: Callable[[str], None] = lambda _: None,
+    ) -> None:
         """Wait for room for `size` bytes below `path`, what lies there among them; `until`: by monotonic clock.
 
-        It is held until `came`. Raises NoRoom, one line with the sizes, Stopped, TimedOut.
+        It is held until `came`; `waits` is told what for, when it takes long. Raises NoRoom, one line with the sizes,
+        Stopped, TimedOut.
         """
         turn = object()
         size = max(0, size - occupied(path))
@@ -106,8 +115,11 @@ class Disk:
                         continue
                     if not has_said:
                         has_said = True
-                        free = in_words(max(0, self._free()))
-                        say(f"{owner} waits for room: it needs {in_words(size)}, {free} are free")
+                        what = f"waits for room: it needs {in_words(size)}, {in_words(max(0, self._free()))} are free"
+                        say(f"{owner} {what}")
+                        waits(what)
+                elif not has_said:
+                    waits("waits for room on the worker's disk: others are served first")
                 with self._changed:
                     self._changed.wait(LOOK_S)
         finally:

@@ -15,6 +15,7 @@ from scitq.node.environment import ImpossibleOwner, owner_of
 from scitq.node.job import Job, Staged, adopted, name_of, unpack_carried
 from scitq.node.lifecycle import HELD_AS, Event, IllegalMove, step
 from scitq.node.measuring import Measuring
+from scitq.node.progress import of_image, of_resource
 from scitq.node.sampler import Root
 from scitq.node.say import say
 from scitq.node.shared import located
@@ -34,6 +35,7 @@ class Jobs:
     def __init__(self, base: Path, mesh: str, concurrency: int, tools: Tools) -> None:
         self.may_start = True
         self._data = tools.data
+        self._progress = tools.progress
         self._carrier = Carrier(base, mesh, concurrency, tools, self._advance)
         self.pool = self._carrier.pool
         self.outbox = self._carrier.outbox
@@ -228,6 +230,16 @@ class Jobs:
     def clean(self) -> tuple[int, int]:
         """Remove what earlier attempts left, in any thread; how many folders, and their bytes."""
         return self._carrier.leftovers.clean()
+
+    def progress(self, task: int) -> tuple[str, ...]:
+        """How far is what a task waits for, a line for each thing."""
+        for job in self._jobs.values():
+            if job.ref.task == task and job.phase == "staging":
+                shared = [of_image(job.spec.container), *map(of_resource, job.spec.resources)]
+                return self._progress.lines(job.name, *dict.fromkeys(shared))
+            if job.ref.task == task and job.phase == "uploading":
+                return self._progress.lines(job.name)
+        return ()
 
     def tidy(self) -> None:
         """Clear away what is settled."""

@@ -5,30 +5,52 @@ import threading
 import time
 from collections.abc import Sequence
 
-from scitq.fetch import FetchError, Stopped, Unstored, put
+from scitq.fetch import FetchError, Stopped, Unstored, Uri, put
+from scitq.fetch.storage import storage_of
 from scitq.node.folders import PARTS
 from scitq.node.job import Uploaded
+from scitq.node.progress import Progress
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 60.0, 60.0, 60.0)
 TOLD_BYTES = 256 * 1024  # of names in the record of an attempt; the rest is told as a number
 
 
-def upload(folder: str, address: str, stop: threading.Event, within: Sequence[str] | None = None) -> Uploaded:
-    """Store an output folder; tried again with growing pauses. `within`: links may lead to these folders only."""
+def upload(
+    name: str,
+    folder: str,
+    address: str,
+    stop: threading.Event,
+    progress: Progress,
+    within: Sequence[str] | None = None,
+) -> Uploaded:
+    """Store an attempt's output folder; tried again with growing pauses. `within`: links may lead there only."""
     begin = time.monotonic()
-    problem = ""
+    problem, size = "", _size(folder)
     for pause in (*PAUSES, None):
-        try:
-            stored = put(folder, address, stop=stop, within=within)
-            return Uploaded(time.monotonic() - begin, stored.bytes, told(stored.files))
-        except Unstored as error:
-            taken = time.monotonic() - begin
-            return Uploaded(taken, error.stored.bytes, told(error.stored.files), error.reason)
-        except FetchError as error:
-            problem = error.reason
-            if pause is None or not error.retry or isinstance(error, Stopped) or stop.wait(pause):
-                break
+        with progress.begin(name, f"results to {address}", size) as item:
+            try:
+                stored = put(folder, address, stop=stop, within=within, progress=item.add)
+                return Uploaded(time.monotonic() - begin, stored.bytes, told(stored.files))
+            except Unstored as error:
+                taken = time.monotonic() - begin
+                return Uploaded(taken, error.stored.bytes, told(error.stored.files), error.reason)
+            except FetchError as error:
+                problem = error.reason
+                if pause is None or not error.retry or isinstance(error, Stopped):
+                    break
+                item.say(f"tried again in {pause:g} s: {problem}")
+                if stop.wait(pause):
+                    break
     return Uploaded(time.monotonic() - begin, problem=problem)
+
+
+def _size(folder: str) -> int:
+    """Bytes that there are to store, as far as they can be read."""
+    try:
+        entries = storage_of(Uri("file", folder)).walk(folder)
+        return sum(entry.size for entry in entries if not entry.trouble)
+    except (FetchError, OSError):  # whoever stores it tells
+        return -1
 
 
 def told(files: Sequence[tuple[str, int]]) -> tuple[tuple[str, int], ...]:

@@ -18,6 +18,7 @@ from scitq.node.environment import Owner
 from scitq.node.folders import ARRIVING, Folders
 from scitq.node.job import Staged
 from scitq.node.leftovers import Leftovers
+from scitq.node.progress import Item, Progress, of_resource
 from scitq.node.resources.cache import Brought, Resources
 
 PARALLEL = 4  # addresses of one task at once
@@ -43,6 +44,7 @@ class Store(NamedTuple):
     leftovers: Leftovers
     resources: Resources
     disk: Disk
+    progress: Progress
 
 
 def stage(name: str, spec: Spec, owner: Owner | None, store: Store, stop: threading.Event) -> Staged:
@@ -104,12 +106,12 @@ class _Staging:
         path = self._store.folders.begin(self._name)
         self._store.leftovers.hand_over(self._name, path)
         arrivals = Arrivals(f"{path}/{ARRIVING}")
-        self._each(resources, self._resource)
-        seen = dict(zip(inputs, self._each(inputs, self._look), strict=True))
+        self._each("resources are here", resources, self._resource)
+        seen = dict(zip(inputs, self._each("inputs are looked at", inputs, self._look), strict=True))
         _refuse_taken(seen)
         self._reserve(arrivals, seen)
         try:
-            self._each(inputs, lambda uri: self._input(arrivals, uri, seen[uri]))
+            self._each("inputs are here", inputs, lambda uri: self._input(arrivals, uri, seen[uri]))
         finally:
             self._store.disk.enter(self._name)  # before the reservation ends, or its room would seem nobody's
             self._store.disk.came(self._name)
@@ -123,19 +125,31 @@ class _Staging:
         size = sum(expected(uri, one) for uri, one in seen.items())
         until = self._begin + (self._spec.download_timeout or float("inf"))
         if seen:
-            self._store.disk.reserve(self._name, arrivals.folder, size, self._group, until)
+            with self._item("", 0) as item:
+                self._store.disk.reserve(self._name, arrivals.folder, size, self._group, until, item.say)
+
+    def _item(self, what: str, total: int) -> Item:
+        return self._store.progress.begin(self._name, what, total)
 
     def _look(self, uri: str) -> Seen:
-        return self._patiently(partial(look, uri, stop=self._group))
+        with self._item(uri, 0) as item:
+            item.say("its source is asked")
+            return self._patiently(uri, partial(look, uri, stop=self._group))
 
     def _resource(self, uri: str) -> Brought:
-        brought = self._patiently(partial(self._store.resources.bring, uri, self._name, self._group))
+        bring = partial(self._store.resources.bring, uri, self._name, self._group)
+        brought = self._patiently(of_resource(uri), bring)
         self._note(uri, brought.bytes, brought.version)
         return brought
 
     def _input(self, arrivals: Arrivals, uri: str, seen: Seen) -> Fetched:
         tries = iter((seen,))  # what failed once is looked at anew: it may have changed
-        fetched = self._patiently(lambda limit_s: arrivals.bring(uri, next(tries, None), self._group, limit_s))
+
+        def bring(limit_s: float | None) -> Fetched:
+            with self._item(uri, seen.bytes) as item:
+                return arrivals.bring(uri, next(tries, None), self._group, limit_s, item.add)
+
+        fetched = self._patiently(uri, bring)
         self._note(uri, fetched.bytes, fetched.version)
         return fetched
 
@@ -144,22 +158,25 @@ class _Staging:
             self._bytes += count
             self._versions[uri] = version
 
-    def _each(self, uris: Sequence[str], work: Callable[[str], R]) -> list[R]:
-        """The results, in order; the first failure ends it."""
+    def _each(self, what: str, uris: Sequence[str], work: Callable[[str], R]) -> list[R]:
+        """The results, in order; the first failure ends it. `what` there is to say of how many are done."""
         if len(uris) < 2:
             return [work(uri) for uri in uris]
         done: dict[str, R] = {}
         try:
-            for uri, result in each(uris, work, PARALLEL, Watch(self._group)):
-                if isinstance(result, FetchError):
-                    raise result
-                done[uri] = result
+            with self._item("", 0) as item:
+                item.say(f"0 of {len(uris)} {what}")
+                for uri, result in each(uris, work, PARALLEL, Watch(self._group)):
+                    if isinstance(result, FetchError):
+                        raise result
+                    done[uri] = result
+                    item.say(f"{len(done)} of {len(uris)} {what}")
         except BaseException:
             self._group.set()
             raise
         return [done[uri] for uri in uris]
 
-    def _patiently(self, attempt: Callable[..., R]) -> R:
+    def _patiently(self, what: str, attempt: Callable[..., R]) -> R:
         """Try one address until it works, cannot work, or time is over; `attempt` takes `limit_s`, seconds."""
         limit = self._spec.download_timeout
         for pause in (*STAGING_PAUSES, None):
@@ -172,8 +189,12 @@ class _Staging:
                 return attempt(limit_s=left)
             except FetchError as error:
                 final = not error.retry or isinstance(error, TimedOut) or is_full(error)
-                if pause is None or final or self._stop.wait(pause):
+                if pause is None or final:
                     raise
+                with self._item(what, 0) as item:
+                    item.say(f"tried again in {pause:g} s: {error.reason}")
+                    if self._stop.wait(pause):
+                        raise
         raise AssertionError
 
 

@@ -1,5 +1,6 @@
 """What happened to a task, and why: everything that is known of it, for people."""
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from scitq.errors import UsageError
@@ -48,7 +49,7 @@ def explain_tasks(client: "Client", found: dict[str, Any], *, as_json: bool) -> 
     if found.keys() == {"batch"}:
         reasons = [({"batch": found["batch"]}, client.explain(batch=found["batch"]))]
     else:
-        reasons = [({"task": task.id}, client.explain(task.id)) for task in some_tasks(client, found)]
+        reasons = list(_explained(client, some_tasks(client, found)))
     if as_json:
         print_json({**what, "lines": lines} for what, lines in reasons)
         return 0
@@ -56,6 +57,19 @@ def explain_tasks(client: "Client", found: dict[str, Any], *, as_json: bool) -> 
         for line in lines:
             print(one_line(line))
     return 0
+
+
+def _explained(client: "Client", tasks: Iterable[Task]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Each with its lines; a worker that does not answer is not asked again."""
+    silent: set[str] = set()
+    for task in tasks:
+        lines = client.explain(task.id)
+        if task.worker not in silent:
+            told = client.progress(task)
+            if told is None:
+                silent.add(task.worker)
+            lines += told or ()
+        yield {"task": task.id}, lines
 
 
 def _print_story(task: Task, attempts: list[Attempt]) -> None:

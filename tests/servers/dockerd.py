@@ -51,7 +51,7 @@ class Dockerd:
         """Start the engine in its network, and wait until it answers."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{self.network}", *words],
+                [*self.within, *words],
                 env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -67,6 +67,11 @@ class Dockerd:
     def _answers(self) -> bool:
         words = ["docker", "version"]
         return not subprocess.run(words, env=self.environment, capture_output=True, check=False).returncode
+
+    @property
+    def within(self) -> list[str]:
+        """Words that start a program in the engine's network."""
+        return ["nsenter", f"--net=/run/netns/{self.network}"]
 
     @property
     def environment(self) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """A docker registry with one user, in the network of an engine; it counts what is asked of it."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.dockerd import DEADLINE, Dockerd
+from tests.servers.dockerd import DEADLINE, TINY, Dockerd
 
 USER, PASSWORD = "alice", "s3cret"
 ADDRESS = "127.0.0.1:5000"
@@ -28,12 +29,26 @@ class Registry:
 
     def __init__(self, engine: Dockerd, folder: Path) -> None:
         self.engine = engine
+        self.folder = folder
         self.log = folder / "log"
 
     def add(self, name: str, *changes: str) -> str:
         """Push an image that the engine has no more then; its whole name."""
         image = f"{ADDRESS}/{name}"
         self.engine.add_image(image, *changes)
+        return self._move(image)
+
+    def add_grown(self, name: str, size: int) -> str:
+        """The same of the tiny image with a second layer of so many bytes, which nothing packs smaller."""
+        image, grown = f"{ADDRESS}/{name}", self.folder / "grown"
+        grown.write_bytes(os.urandom(size))
+        self.engine.docker("create", "--name", "grown", TINY, "true")
+        self.engine.docker("cp", str(grown), "grown:/grown")
+        self.engine.docker("commit", "grown", image)
+        self.engine.docker("rm", "grown")
+        return self._move(image)
+
+    def _move(self, image: str) -> str:
         self.engine.docker("login", "-u", USER, "--password-stdin", ADDRESS, content=PASSWORD.encode())
         try:
             self.engine.docker("push", "-q", image)
@@ -59,7 +74,7 @@ def registry(engine: Dockerd, folder: Path) -> Iterator[Registry]:
     (folder / "config.yml").write_text(CONFIG.format(folder=folder, address=ADDRESS))
     with (folder / "log").open("ab") as log:
         server = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{engine.network}", "docker-registry", "serve", str(folder / "config.yml")],
+            [*engine.within, "docker-registry", "serve", str(folder / "config.yml")],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -30,12 +30,12 @@ from scitq.node.containers.answers import (
     seen,
     took_too_long,
 )
+from scitq.node.containers.pulling import Layers
 
 if TYPE_CHECKING:
     import docker
 
 ANSWER_SECONDS = 60
-PROGRESS_SECONDS = 10.0  # between two words about a pull
 CREATE_SECONDS = 120.0
 CONNECTIONS = 64
 
@@ -184,27 +184,20 @@ class Engine:
         """The ids of the images that are here."""
         return [one["Id"] for one in self._ask("images")]
 
-    def pull(self, image: str, login: Login | None, progress: Callable[[int, int], None]) -> int:
-        """Fetch an image; the bytes fetched. `progress` hears of those here and of all known, now and then."""
+    def pull(self, image: str, login: Login | None, progress: Callable[[Layers], None]) -> int:
+        """Fetch an image; the bytes fetched. `progress` hears how far it is whenever the engine tells."""
         from docker.utils import parse_repository_tag
 
         repository, tag = parse_repository_tag(image)
         auth = None if login is None else {"username": login.user, "password": login.password}
-        layers: dict[str, tuple[int, int]] = {}
-        tell_at = time.monotonic() + PROGRESS_SECONDS
+        layers = Layers()
         with Told():
             for line in self._api.pull(repository, tag=tag or "latest", stream=True, decode=True, auth_config=auth):
                 if problem := line.get("error"):
                     raise EngineRefused(one_line(problem))
-                detail = line.get("progressDetail") or {}
-                if line.get("status") == "Downloading" and detail.get("total"):
-                    layers[line["id"]] = (detail["current"], detail["total"])
-                elif line.get("status") == "Download complete" and line.get("id") in layers:
-                    layers[line["id"]] = (layers[line["id"]][1],) * 2
-                if time.monotonic() >= tell_at:
-                    tell_at += PROGRESS_SECONDS
-                    progress(sum(here for here, _ in layers.values()), sum(total for _, total in layers.values()))
-        return sum(here for here, _ in layers.values())
+                layers.take(line)
+                progress(layers)
+        return layers.here
 
     def run_and_remove(self, image: str, argv: list[str], binds: list[str], labels: Mapping[str, str]) -> int:
         """Run a program as root in a container without network, and wait for it; its exit code."""

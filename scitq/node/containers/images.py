@@ -9,10 +9,13 @@ from scitq.model import MIB
 from scitq.node.containers.answers import EngineAway, EngineRefused, NoSuchImage
 from scitq.node.containers.engine import Engine, Login
 from scitq.node.containers.presence import Presence
+from scitq.node.containers.pulling import Layers
 from scitq.node.crew import Crew
+from scitq.node.progress import Item, Progress, of_image
 from scitq.node.say import say
 
 PAUSES = (1.0, 4.0, 15.0, 60.0)  # seconds between the tries of one image
+TOLD_SECONDS = 10.0  # between two words about a pull in the log
 FINAL = re.compile(
     r"not found|manifest unknown|no basic auth|unauthorized|denied|invalid reference|(?<![\w.:-])40[134](?![\w.:-])",
     re.IGNORECASE,
@@ -25,10 +28,11 @@ Then = Callable[[object], None]
 class Images:
     """`bring` an image; what follows is called in the agent's thread, with the user it names or what went wrong."""
 
-    def __init__(self, presence: Presence, crew: Crew) -> None:
+    def __init__(self, presence: Presence, crew: Crew, progress: Progress) -> None:
         self.logins: Mapping[str, Login] = {}  # by registry
         self._presence = presence
         self._crew = crew
+        self._progress = progress
         self._wanted: dict[str, list[Then]] = {}
 
     def bring(self, image: str, then: Then) -> None:
@@ -40,7 +44,9 @@ class Images:
 
     def _looked(self, image: str, found: object) -> None:
         if isinstance(found, NoSuchImage | EngineAway):
-            work = partial(_pull, self._presence, image, self.logins.get(registry_of(image)))
+            item = self._progress.begin(of_image(image), of_image(image), 0)
+            item.say("waits for other images")
+            work = partial(_pull, self._presence, image, self.logins.get(registry_of(image)), item)
             self._crew.do("pulling", work, partial(self._brought, image))
         else:
             self._brought(image, found)
@@ -60,8 +66,13 @@ def _here(presence: Presence, image: str) -> str:
     return presence.engine.user_of(image)
 
 
-def _pull(presence: Presence, image: str, login: Login | None) -> str:
+def _pull(presence: Presence, image: str, login: Login | None, item: Item) -> str:
     """Pull until it works or cannot work; while there is no engine no try is counted."""
+    with item:
+        return _pulled(presence, image, login, item)
+
+
+def _pulled(presence: Presence, image: str, login: Login | None, item: Item) -> str:
     tries = iter(PAUSES)
     while True:
         engine: Engine | None = None
@@ -71,12 +82,14 @@ def _pull(presence: Presence, image: str, login: Login | None) -> str:
                 return engine.user_of(image)
             except NoSuchImage:
                 begin = time.monotonic()
-                size = engine.pull(image, login, partial(_tell, image))
+                item.say("its registry is asked")
+                size = engine.pull(image, login, _Telling(image, item))
                 say(f"pulled the image {image}: {size / MIB:.0f} MiB in {time.monotonic() - begin:.1f} s")
                 return engine.user_of(image)
         except EngineAway:
             if engine is not None:
                 presence.lost(engine)
+            item.say("waits for the worker's container engine, which does not answer")
             presence.wait(1.0)
         except EngineRefused as problem:
             pause = next(tries, None)
@@ -84,11 +97,23 @@ def _pull(presence: Presence, image: str, login: Login | None) -> str:
                 raise EngineRefused(
                     f"the image {image} cannot be had: {problem}{_hint(str(problem), login)}"
                 ) from None
+            item.say(f"is tried again in {pause:g} s: {problem}")
             time.sleep(pause)
 
 
-def _tell(image: str, here: int, total: int) -> None:
-    say(f"pulling the image {image}: {here / MIB:.0f} of {total / MIB:.0f} MiB")
+class _Telling:
+    """Passes on how far a pull is: to whoever asks, and now and then to the log."""
+
+    def __init__(self, image: str, item: Item) -> None:
+        self._image = image
+        self._item = item
+        self._say_at = time.monotonic() + TOLD_SECONDS
+
+    def __call__(self, layers: Layers) -> None:
+        self._item.reach(layers.here, layers.total, str(layers))
+        if time.monotonic() >= self._say_at:
+            self._say_at += TOLD_SECONDS
+            say(f"pulling the image {self._image}: {layers.here / MIB:.0f} of {layers.total / MIB:.0f} MiB")
 
 
 def _hint(problem: str, login: Login | None) -> str:

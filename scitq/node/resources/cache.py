@@ -17,6 +17,7 @@ from scitq.fetch import FetchError, Seen, get, look
 from scitq.model import Resource
 from scitq.node.disk import Disk, Spare, expected, is_full, occupied
 from scitq.node.folders import remove
+from scitq.node.progress import Item, Progress, of_resource
 from scitq.node.resources.index import Entry, Index, key_of
 from scitq.node.resources.links import link_all, mark_of, seal
 from scitq.node.resources.turns import Turns, Wanted
@@ -37,11 +38,12 @@ class Brought(NamedTuple):
 class Resources:
     """The cache of one scratch folder; several threads may call its methods. A `user` is an attempt's name."""
 
-    def __init__(self, folder: Path, disk: Disk) -> None:
+    def __init__(self, folder: Path, disk: Disk, progress: Progress) -> None:
         """Open the cache, without what was never complete; what was on its way is gone on with."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
         self._disk = disk
+        self._progress = progress
         self._guard = threading.Lock()
         self._index = Index(folder)
         self._users: dict[str, dict[str, Entry]] = {}
@@ -189,23 +191,24 @@ class Resources:
         size = expected(uri, seen)
         while True:
             try:
-                return self._fetch_into(uri, key, path, size, seen, turn)
+                with self._progress.begin(of_resource(uri), of_resource(uri), seen.bytes) as item:
+                    return self._fetch_into(uri, key, path, size, seen, turn, item)
             except FetchError as problem:
                 if not is_full(problem):
                     raise
                 size = 2 * max(size, occupied(path))
                 remove(path)
 
-    def _fetch_into(self, uri: str, key: str, path: str, size: int, seen: Seen, turn: Wanted) -> Entry:
+    def _fetch_into(self, uri: str, key: str, path: str, size: int, seen: Seen, turn: Wanted, item: Item) -> Entry:
         owner = f"resource {key}"
         try:
-            self._disk.reserve(owner, path, size, turn, turn.until)
+            self._disk.reserve(owner, path, size, turn, turn.until, item.say)
         except FetchError as problem:
             raise type(problem)(f"{uri}: {problem.reason}", problem.retry) from None
         try:
             _clear(path)
             turn.fetching = True
-            fetched = get(uri, path, stop=turn, seen=seen)
+            fetched = get(uri, path, stop=turn, seen=seen, progress=item.add)
             entry = self._publish(uri, key, path, fetched.bytes, fetched.version)
         finally:
             turn.fetching = False

@@ -5,6 +5,7 @@ import pytest
 
 from scitq.fetch import FetchError, Stored, put
 from scitq.node import results
+from scitq.node.progress import Progress
 from scitq.node.results import TOLD_BYTES, lead_here, told, upload
 from tests.unit.node.no_pause import NoPause
 
@@ -31,7 +32,7 @@ def test_an_upload_is_tried_again_with_growing_pauses(
     (task / "output/x").write_text("12")
     fails(monkeypatch, [FetchError("busy", True)] * 4)
 
-    stored = upload(f"{task}/output", f"{tmp_path}/results", stop)
+    stored = upload("1.1", f"{task}/output", f"{tmp_path}/results", stop, Progress())
 
     assert (stored.stored, stored.bytes_out, stored.problem) == ((("x", 2),), 2, "")
     assert stop.pauses == list(results.PAUSES[:4])
@@ -42,7 +43,7 @@ def test_an_upload_that_cannot_work_says_why_at_once(
 ) -> None:
     fails(monkeypatch, [FetchError("forbidden", False)])
 
-    assert upload(f"{task}/output", f"{tmp_path}/results", stop).problem == "forbidden"
+    assert upload("1.1", f"{task}/output", f"{tmp_path}/results", stop, Progress()).problem == "forbidden"
     assert stop.pauses == []
 
 
@@ -55,8 +56,8 @@ def test_links_of_others_are_followed_inside_their_own_folder_only(tmp_path: Pat
     (task / "output/secret").symlink_to(tmp_path / "secret")
     (task / "output/deep").symlink_to(task / "tmp/deep")
 
-    refused = upload(f"{task}/output", f"{tmp_path}/results", stop, [str(task)])
-    followed = upload(f"{task}/output", f"{tmp_path}/all", stop)
+    refused = upload("1.1", f"{task}/output", f"{tmp_path}/results", stop, Progress(), [str(task)])
+    followed = upload("1.1", f"{task}/output", f"{tmp_path}/all", stop, Progress())
 
     assert refused.problem == (
         f"{tmp_path}/results: 2 not stored, 1 stored; first: deep/out: is a link out of the folder"
@@ -78,7 +79,7 @@ def test_links_of_a_container_lead_where_they_led_inside(tmp_path: Path, task: P
     (task / "output/c").symlink_to("/data/c")
 
     lead_here(str(task), f"{tmp_path}/shared")
-    done = upload(f"{task}/output", f"{tmp_path}/results", stop, [str(task), f"{tmp_path}/shared"])
+    done = upload("1.1", f"{task}/output", f"{tmp_path}/results", stop, Progress(), [str(task), f"{tmp_path}/shared"])
 
     assert "first: outside: is a link out of the folder" in done.problem
     assert (tmp_path / "results/sub/a").read_text() == "a"

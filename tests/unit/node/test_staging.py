@@ -10,6 +10,7 @@ from scitq.node import arrivals, staging
 from scitq.node.disk import Disk
 from scitq.node.folders import Folders
 from scitq.node.leftovers import Leftovers
+from scitq.node.progress import Progress
 from scitq.node.resources.cache import Resources
 from scitq.node.staging import NotStaged, Store, stage
 from tests.unit.node.no_pause import NoPause
@@ -19,7 +20,9 @@ from tests.unit.node.no_pause import NoPause
 def store(tmp_path: Path) -> Store:
     tasks = f"{tmp_path}/tasks"
     disk = Disk(tmp_path)
-    return Store(Folders(tasks), Leftovers(tasks), Resources(tmp_path / "resources", disk), disk)
+    progress = Progress()
+    resources = Resources(tmp_path / "resources", disk, progress)
+    return Store(Folders(tasks), Leftovers(tasks), resources, disk, progress)
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from scitq.node.containers import images
 from scitq.node.containers.answers import EngineRefused, NoSuchImage
 from scitq.node.containers.engine import Login
 from scitq.node.containers.images import Images, registry_of
+from scitq.node.containers.pulling import Layers
 from scitq.node.crew import Crew
+from scitq.node.progress import Progress, of_image
 
 
 class FakeEngine:
@@ -21,6 +23,7 @@ class FakeEngine:
         self.problems = list(problems)
         self.pulls: list[tuple[str, Login | None]] = []
         self.here = False
+        self.pulling = threading.Event()
         self.go = threading.Event()
 
     @property
@@ -32,9 +35,12 @@ class FakeEngine:
             raise NoSuchImage(image)
         return "someone"
 
-    def pull(self, image: str, login: Login | None, progress: Callable[[int, int], None]) -> int:
+    def pull(self, image: str, login: Login | None, progress: Callable[[Layers], None]) -> int:
         self.pulls.append((image, login))
-        progress(1, 2)
+        layers = Layers()
+        layers.take({"id": "a", "status": "Downloading", "progressDetail": {"current": 1, "total": 2}})
+        progress(layers)
+        self.pulling.set()
         assert self.go.wait(10)
         if self.problems:
             raise EngineRefused(self.problems.pop(0))
@@ -53,13 +59,21 @@ def done(crew: Crew, results: list[object], count: int) -> list[object]:
 def brought(engine: FakeEngine, count: int, image: str = "r.org/a") -> list[object]:
     crew = Crew()
     presence: Any = engine
-    all_images = Images(presence, crew)
+    progress = Progress()
+    all_images = Images(presence, crew, progress)
     all_images.logins = {"r.org": Login("u", "p")}
     results: list[object] = []
     for _ in range(count):
         all_images.bring(image, results.append)
+    deadline = time.monotonic() + 10
+    while not engine.pulling.is_set():
+        assert time.monotonic() < deadline
+        crew.finish()
+    assert progress.lines(of_image(image)) == (f"image {image}: 0 of 1 layers, 1 of 2 bytes",)
     engine.go.set()
-    return done(crew, results, count)
+    told = done(crew, results, count)
+    assert progress.lines(of_image(image)) == ()
+    return told
 
 
 def test_one_pull_serves_many() -> None:

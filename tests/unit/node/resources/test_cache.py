@@ -7,6 +7,7 @@ import pytest
 from scitq.fetch import FetchError
 from scitq.model import Resource
 from scitq.node.disk import Disk
+from scitq.node.progress import Progress
 from scitq.node.resources import cache
 from scitq.node.resources.cache import Resources
 from tests.integration.mesh import until
@@ -28,7 +29,7 @@ def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(tmp_path: Path) -> Resources:
-    return Resources(tmp_path / "cache", Disk(tmp_path))
+    return Resources(tmp_path / "cache", Disk(tmp_path), Progress())
 
 
 def link(resources: Resources, uri: str, into: Path) -> cache.Brought:
@@ -185,7 +186,7 @@ def test_the_least_recently_used_goes_first_and_never_one_in_use(tmp_path: Path,
     for name in "abc":
         (source / name).write_text(name * 5000)
     disk = Disk(tmp_path)
-    resources = Resources(tmp_path / "cache", disk)
+    resources = Resources(tmp_path / "cache", disk, Progress())
     for age, name in enumerate("bac"):
         link(resources, f"{source}/{name}", tmp_path / name)
         resources.release(name)
