@@ -68,7 +68,9 @@ def _held(state: State, live: Live) -> list[str]:
     elif live.place.status == "assigned" and worker.busy > worker.concurrency:
         lines.append(f"it waits for one of the worker's {worker.concurrency} slots")
     if not worker.takes(live.lane):
-        lines.append("the worker's container engine does not answer now: the task goes on when it does")
+        started = live.place.status not in ("assigned", "staging")
+        what = "the task goes on when it does" if started else "unless it does soon, the task is given to another"
+        lines.append(f"the worker's container engine does not answer now: {what}")
     if worker.status == "offline":
         lines.append("if the worker stays away past the grace, the task is given to another")
     return lines

@@ -45,6 +45,7 @@ SETTLE = 1.0  # seconds that keepers may take to say what has started, and drive
 WELCOME = 20.0  # seconds to wait for a welcome after `hello`
 LISTED = 1_000  # resources, or lines, in one answer
 RELIEF = 10.0  # seconds between two looks at how full the disk is
+ENGINE_GRACE = 10.0  # seconds that the container engine may take to be back, with what was staged for it
 LEAVE = 15.0  # seconds that a dismissed worker gives what it ends
 GOODBYE_MS = 500
 
@@ -96,6 +97,7 @@ class Agent:
         self._beat_at = 0.0
         self._relieve_at = 0.0
         self._heard_at = self._away_since = self._round_at = time.monotonic()
+        self._engineless = False  # what waited for the container engine was given back
         self._jobs = self._take_over()
         self._hear: dict[type[wire.Message], Callable[[Any], None]] = {
             wire.Assign: lambda message: self._jobs.assign(message.tasks),
@@ -162,6 +164,7 @@ class Agent:
         self._jobs.tidy()
         self._jobs.measuring.tick(now)
         self._presence.tick(now)
+        self._give_up_engine(now)
         self._relieve(now)
         if self._stand == "joined" and self._announced != self._to_announce:
             say(f"the broker is told anew what is here: {str(self._presence) or 'no engine'}, {len(self._gpus)} GPUs")
@@ -191,6 +194,13 @@ class Agent:
             self._gpus.extend(found)
         else:
             say(f"no GPU is given to tasks, by a defect of scitq, please report it: {found!r}")
+
+    def _give_up_engine(self, now: float) -> None:
+        """Have other workers take what waits for a container engine that has been away for long."""
+        away = now >= self._presence.away_since + ENGINE_GRACE
+        if away and not self._engineless:
+            self._jobs.return_containers()
+        self._engineless = away
 
     def _relieved(self, _: object) -> None:
         self._relieve_at = time.monotonic() + RELIEF
@@ -308,6 +318,7 @@ class Agent:
         self._jobs.outbox.greet()
         self._hellos += 1
         self._announced = self._to_announce
+        self._jobs.pool.sweep()
         self._link.send(
             wire.Hello(
                 id=self._hellos,
@@ -382,6 +393,7 @@ class Agent:
         self._jobs.close()
         self._scratch.join(mesh, unfinished=unfinished)
         self._jobs = self._take_over()
+        self._engineless = False
         self._watch()
 
     def _list_resources(self, message: wire.WorkerResources) -> None:

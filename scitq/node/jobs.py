@@ -23,6 +23,7 @@ from scitq.wire import Ack, Assignment, Chunk, End, Held, Ref, StreamName, Verdi
 
 AHEAD_SECONDS = 0.2  # of work that keepers may have queued, while tasks are known to be short
 AHEAD_LIMIT = 8  # orders queued per keeper, at most
+NOT_STARTED = ("staging", "ready", "handed", "withheld")  # as far as is known
 UNCERTAIN = ("handed", "asked", "withheld")
 
 
@@ -240,6 +241,12 @@ class Jobs:
             if job.ref.task == task and job.phase == "uploading":
                 return self._progress.lines(job.name)
         return ()
+
+    def return_containers(self) -> None:
+        """Give back all that waits for the container engine and has not started; what may have started stays."""
+        for job in list(self._jobs.values()):
+            if job.spec.container and job.phase in NOT_STARTED:
+                self._advance(job, "recall")
 
     def tidy(self) -> None:
         """Clear away what is settled."""

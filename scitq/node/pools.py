@@ -55,6 +55,10 @@ class Pools:
         else:
             self._keepers.start(order)
 
+    def sweep(self) -> None:
+        """Have containers removed that nobody knows any more, once for each engine that is found."""
+        self._containers.sweep()
+
     def take_back(self, name: str) -> None:
         """Ask for what has not started: answered by Returned or AlreadyStarted."""
         self._of(name).take_back(name)

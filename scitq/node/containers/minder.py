@@ -95,7 +95,7 @@ class Minder(Reins):
                 self._tell(self._unstartable())
                 return False
         if made:
-            self._with_patience(self._remove_container)
+            self._leave()
         self._tell(orders.Returned(self.name))
         return False
 
@@ -156,6 +156,8 @@ class Minder(Reins):
                     return self._ended(seen) if self._is_its_own(engine, seen) else self._lost(ENGINE_DIED)
             except EngineAway:
                 self._went_away(engine)
+                if self._let_go:
+                    return orders.Returned(self.name)
             except NoSuchContainer:
                 if self._record.phase == "ordered":
                     return orders.Returned(self.name)
@@ -251,9 +253,10 @@ class Minder(Reins):
     def _tell(self, event: orders.Event) -> None:
         if self._closed:
             raise _Closed
-        if isinstance(event, orders.Returned | orders.Refused):  # nobody acknowledges these
-            self._over.set()
+        if isinstance(event, orders.Returned | orders.Refused):
+            # Nobody acknowledges these, and the next order may have the same name: nothing is done under it any more.
             self._shop.records.forget(self.name)
+            self.close()
         self._shop.tell(event)
 
     def _engine(self) -> Engine:
@@ -278,6 +281,16 @@ class Minder(Reins):
                 return work()
             except EngineAway:
                 self._went_away(engine)
+
+    def _leave(self) -> None:
+        """Remove what was made and not started; an engine that is away is waited for by none, and swept when back."""
+        engine: Engine | None = None
+        try:
+            engine = self._engine()
+            engine.remove(self._called)
+        except EngineAway:
+            if engine is not None:
+                self._shop.presence.lost(engine)
 
     def _remove_container(self) -> None:
         self._engine().remove(self._called)

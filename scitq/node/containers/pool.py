@@ -6,8 +6,10 @@ import os
 import time
 from collections import deque
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scitq.node import orders
+from scitq.node.containers.answers import EngineAway
 from scitq.node.containers.minder import Minder
 from scitq.node.containers.presence import Presence
 from scitq.node.containers.record import Record, Records
@@ -17,6 +19,9 @@ from scitq.node.containers.watch import Watch
 from scitq.node.containers.words import Owner
 from scitq.node.crew import Crew
 from scitq.node.remains import boot_id
+
+if TYPE_CHECKING:
+    from scitq.node.containers.engine import Engine
 
 LOOK_SECONDS = 0.1  # between two words about one container's output
 
@@ -35,7 +40,7 @@ class ContainerPool:
         self._minders: dict[str, Minder] = {}
         self._told: deque[orders.Event] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._swept = False
+        self._swept: Engine | None = None
         self._shop = Shop(
             owner=owner,
             presence=presence,
@@ -85,16 +90,20 @@ class ContainerPool:
         return held
 
     def sweep(self) -> None:
-        """Have containers removed that this worker made, and knows no more."""
-        if self._swept or not str(self._presence):
+        """Have containers removed that this worker made, and knows no more: once for each engine that is found."""
+        try:
+            engine = self._presence.engine
+        except EngineAway:
             return
-        self._swept = True
+        if engine is self._swept:
+            return
+        self._swept = engine
 
         def known() -> set[str]:
             return {self._owner.name(name) for name in list(self._minders)}
 
-        def work() -> None:  # asked for the engine here, it may raise: it goes when it likes
-            remove_strays(self._presence.engine, self._owner, known)
+        def work() -> None:
+            remove_strays(engine, self._owner, known)
 
         self._crew.do("engine", work, self._after_sweep)
 
@@ -188,4 +197,4 @@ class ContainerPool:
 
     def _after_sweep(self, result: object) -> None:
         if isinstance(result, Exception):
-            self._swept = False  # the next container order tries again
+            self._swept = None  # the next container order tries again

@@ -26,9 +26,11 @@ class Presence:
         self._ever = self._engine is not None
         self._looking = False
         self.due = math.inf
+        self.away_since = math.inf  # by monotonic clock
         if self._engine is not None:
             self._back.set()
         else:
+            self.away_since = time.monotonic()
             self._look_later()
 
     def __str__(self) -> str:
@@ -49,7 +51,7 @@ class Presence:
             if self._engine is not None and engine in (None, self._engine):
                 self._engine = None
                 self._back.clear()
-                self.due = time.monotonic()
+                self.due = self.away_since = time.monotonic()
 
     def wait(self, seconds: float) -> None:
         """Until there is an engine, or a while: whoever waits for one wants it looked for."""
@@ -74,7 +76,7 @@ class Presence:
             with self._guard:
                 self._ever = True
                 self._engine = found
-                self.due = math.inf
+                self.due = self.away_since = math.inf
                 self._back.set()
         else:
             self._look_later()

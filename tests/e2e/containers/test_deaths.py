@@ -7,7 +7,8 @@ import pytest
 
 from scitq.model import Attempt
 from tests.e2e.containers.kit import output, task
-from tests.e2e.home import Home, until
+from tests.e2e.home import SLOTS, Home, until
+from tests.servers.counting_http import counting_http
 from tests.servers.dockerd import Dockerd
 
 
@@ -100,6 +101,37 @@ def test_without_its_engine_a_worker_is_given_no_container(house: Home, docker: 
         assert any("container engine" in line for line in client.explain(number))
         docker.start()
         assert client.wait([number], timeout=50)[0].status == "succeeded"
+
+
+def test_what_has_not_started_is_given_back_when_the_engine_stays_away(house: Home, docker: Dockerd) -> None:
+    """One comes still, one waits for a slot; what runs stays with its worker, and what needs no engine too."""
+    with house.client() as client, counting_http() as source:
+        source.files["/x"], source.slow_after = bytes(1 << 20), 0
+        uri = f"{source.url}/x"
+        client.worker_update(client.workers()[0].name, prefetch=4)
+        running = client.submit_many([task("sleep", "600")] * SLOTS)
+        for number in running:
+            runs(house, number)
+        (comes, waits, plain) = client.submit_many(
+            [task("true", inputs=(uri,)), task("true"), task("true", container="", inputs=(uri,))]
+        )
+
+        def status(number: int) -> str:
+            return next(iter(client.tasks([number]))).status
+
+        until(lambda: {status(one) for one in (comes, waits, plain)} == {"staging"}, "all are with the worker")
+        docker.kill()
+        until(lambda: {status(one) for one in (comes, waits)} == {"pending"}, "they are given back")
+        assert [status(number) for number in running] == ["running"] * SLOTS
+        assert status(plain) == "staging"
+        assert not attempts(house, comes), "no attempt was spent"
+        assert any("container engine" in line for line in client.explain(comes))
+
+        source.slow_after = None
+        docker.start()
+        client.cancel(running)
+        ends = client.wait([comes, waits, plain], timeout=50)
+        assert {end.status for end in ends} == {"succeeded"}
 
 
 def test_what_an_earlier_worker_left_is_removed_and_what_others_made_is_not(house: Home, docker: Dockerd) -> None:
