@@ -1,9 +1,11 @@
 """What a task asks of its worker beside a slot: pure rules, for whoever takes, places or starts it."""
 
-import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from msgspec import Struct
+
+from scitq import container
 from scitq.model import MIB, Spec
 
 ALL_GPUS = -1.0  # every GPU of the worker, one at least
@@ -29,13 +31,41 @@ class Needs(NamedTuple):
     @property
     def asks(self) -> bool:
         """Whether more is asked than a slot, and a container engine."""
-        return bool(self.cpu or self.mem or self.gpu or self.disk)
+        return self is not PLAIN and self is not CONTAINED and self[1:] != PLAIN[1:]
 
 
-def needs_of(spec: Spec) -> Needs:
+PLAIN = Needs()
+CONTAINED = Needs(container=True)
+
+
+class Request(Struct):
+    """The fields of a specification that say what it needs."""
+
+    container: str = ""
+    container_options: str = ""
+    cpu: float | None = None
+    mem: int | None = None
+    gpu: float | None = None
+    disk: int | None = None
+
+
+def needs_of(spec: Spec | Request) -> Needs:
     """What a task of this specification needs."""
     gpu = spec.gpu or (ALL_GPUS if "--gpus" in spec.container_options and _asks_docker_for_gpus(spec) else 0.0)
-    return Needs(bool(spec.container), spec.cpu or 0.0, spec.mem or 0, gpu, spec.disk or 0)
+    needs = Needs(bool(spec.container), spec.cpu or 0.0, spec.mem or 0, gpu, spec.disk or 0)
+    if needs.asks:
+        return needs
+    return CONTAINED if needs.container else PLAIN
+
+
+def fits(needs: Needs, cpus: int, memory: int, gpus: int, disk: int) -> bool:
+    """Whether a worker that has so much has enough of all that is asked, when it runs nothing else."""
+    return (
+        needs.cpu <= cpus
+        and needs.mem <= memory
+        and (1 if needs.gpu == ALL_GPUS else needs.gpu) <= gpus
+        and needs.disk <= disk
+    )
 
 
 def refusals(spec: Spec) -> Iterator[str]:
@@ -52,10 +82,6 @@ def refusals(spec: Spec) -> Iterator[str]:
         yield "--gpu and -O '--gpus …' contradict each other: --gpu alone gives the container the GPUs assigned to it"
 
 
-def _asks_docker_for_gpus(spec: Spec) -> bool:
+def _asks_docker_for_gpus(spec: Spec | Request) -> bool:
     """Whether the options for docker choose GPUs: which ones is docker's to say then, so the task has them all."""
-    try:
-        words = shlex.split(spec.container_options)
-    except ValueError:  # refused elsewhere
-        return False
-    return any(word == "--gpus" or word.startswith("--gpus=") for word in words)
+    return bool(container.asks_for(spec.container_options, "--gpus"))

@@ -125,6 +125,7 @@ def dump(state: State) -> dict[str, Any]:
         "former": dict(state.former),
         "roomy": sorted(state.roomy),
         "idle": sorted(state.idle),
+        "claimed": sorted(state.claimed),
         "crowded": sorted(state.crowded),
         "requests": dict(state.requests),
         "parts": {

@@ -29,6 +29,8 @@ def check(state: State) -> list[str]:
         for status, number in batch_state.counts.items():
             if number != expected.get(status, 0):
                 broken.append(f"batch {name} counts {number} {status}, has {expected.get(status, 0)}")
+        if batch_state.lanes != sorted(batch_state.queues) or not all(batch_state.queues.values()):
+            broken.append(f"batch {name} has the lanes {batch_state.lanes}, and queues {batch_state.queues}")
         for task in batch_state.live:
             if type(state.tasks.slot(task)) is not Live:
                 broken.append(f"batch {name} lists task {task} as unended")
@@ -39,6 +41,15 @@ def check(state: State) -> list[str]:
         stored = {task for task, live in worker.held.items() if live.held and live.held.status == "uploading"}
         if worker.storing != stored:
             broken.append(f"worker {worker.name} stores {sorted(worker.storing)}, has {sorted(stored)}")
+        claims = [
+            (task, live.lane.needs)
+            for task, live in worker.held.items()
+            if task not in stored and live.lane.needs.asks
+        ]
+        if list(worker.claims.items()) != claims:
+            broken.append(f"worker {worker.name} is asked for {worker.claims}, and by what it holds for {claims}")
+        if (worker.number in state.claimed) != bool(claims):
+            broken.append(f"worker {worker.name} is asked for {claims} and is listed otherwise")
         if (worker.number in state.roomy) != (worker.room > 0):
             broken.append(f"worker {worker.name} has room {worker.room} and is listed otherwise")
         if (worker.number in state.idle) != (worker.room > 0 and not worker.held):

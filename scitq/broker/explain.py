@@ -1,9 +1,16 @@
 """Why a task or a batch does nothing: pure, in lines for people, the most telling first."""
 
+from scitq.broker import packing
+from scitq.broker.lacks import never, until
+from scitq.broker.offers import Offer
 from scitq.broker.rules.reads import waiting_reason, worker_name
+from scitq.broker.schedule import MOST
 from scitq.broker.state import BatchState, State, WorkerState
 from scitq.broker.tasks import Held, Lane, Live, Returning, unpack_end
 from scitq.errors import NotFound
+from scitq.needs import PLAIN, Needs
+
+LANES_TOLD = 20  # of a batch, the first ones
 
 
 def explain_task(state: State, task: int) -> list[str]:
@@ -38,7 +45,7 @@ def explain_task(state: State, task: int) -> list[str]:
             return [*lines, waiting_reason(state, slot)]
     batch = state.batches[state.batch_of(task)]
     lane = slot.lane if type(slot) is Live else state.tasks.submission(task).group(task).lane
-    lines += _why_idle(state, batch, lane)
+    lines += _why_idle(state, batch, lane, task)
     if len(lines) == 1:
         ahead = _ahead(batch, task, lane)
         lines.append(f"{ahead} tasks of batch {batch.name} go before it" if ahead else "it is next in its batch")
@@ -52,9 +59,11 @@ def explain_batch(state: State, name: str) -> list[str]:
         raise NotFound(f"there is no batch {name}")
     counted = ", ".join(f"{number} {status}" for status, number in batch.counts.items() if number)
     lines = [f"batch {name}: {counted or 'no tasks'}"]
-    lanes = [lane for lane, queue in batch.queues.items() if queue]
-    for lane in lanes or [Lane(0, container=False)] * bool(batch.unended):
-        lines += [line for line in _why_idle(state, batch, lane) if line not in lines]
+    firsts = sorted((-lane.priority, queue.first(), lane) for lane, queue in batch.queues.items())
+    for _, task, lane in firsts[:LANES_TOLD]:
+        lines += [line for line in _why_idle(state, batch, lane, task) if line not in lines]
+    if batch.unended and not firsts:
+        lines += _why_idle(state, batch, Lane(0, PLAIN), 0)
     return lines
 
 
@@ -67,7 +76,9 @@ def _held(state: State, live: Live) -> list[str]:
         lines.append(f"it was asked back ({live.place.intent}); the worker has not answered yet")
     elif live.place.status == "assigned" and worker.busy > worker.concurrency:
         lines.append(f"it waits for one of the worker's {worker.concurrency} slots")
-    if not worker.takes(live.lane):
+    elif live.place.status == "assigned" and worker.claims and Offer(worker).overdrawn:
+        lines.append("it waits for what it asks for: others have it still")
+    if live.lane.needs.container and not worker.engine:
         started = live.place.status not in ("assigned", "staging")
         what = "the task goes on when it does" if started else "unless it does soon, the task is given to another"
         lines.append(f"the worker's container engine does not answer now: {what}")
@@ -76,7 +87,8 @@ def _held(state: State, live: Live) -> list[str]:
     return lines
 
 
-def _why_idle(state: State, batch: BatchState, lane: Lane) -> list[str]:
+def _why_idle(state: State, batch: BatchState, lane: Lane, task: int) -> list[str]:
+    """`task`: the first of the lane, or another of it."""
     if batch.stopped:
         return [f"batch {batch.name} is stopped: `scitq manage batch go -n {batch.name}`"]
     serving = list(state.serving(batch.name))
@@ -85,25 +97,43 @@ def _why_idle(state: State, batch: BatchState, lane: Lane) -> list[str]:
         return [_no_worker(batch, serving)]
     awake = [worker for worker in online if not worker.paused]
     if not awake:
-        names = ", ".join(worker.name for worker in online[:5])
-        return [f"all workers of the batch are paused: {names} (`scitq manage worker resume NAME`)"]
-    able = [worker for worker in awake if worker.takes(lane)]
+        return [f"all workers of the batch are paused: {_names(online)} (`scitq manage worker resume NAME`)"]
+    able = [worker for worker in awake if worker.could(lane.needs)]
     if not able:
-        names = ", ".join(worker.name for worker in awake[:5])
-        return [
-            f"no worker of batch {batch.name} has a container engine that answers: {names} (install docker there)"
-        ]
-    if all(worker.room <= 0 for worker in able):
+        no_engine = lane.needs.container and not any(worker.engine for worker in awake)
+        how = f": {_names(awake)} (install docker there)" if no_engine else ""
+        return [f"no worker of batch {batch.name} has {never(awake, lane.needs)}{how}"]
+    roomy = [worker for worker in able if worker.room > 0]
+    if not roomy:
         slots = sum(worker.concurrency for worker in able)
-        with_engine = " with a container engine" if len(able) < len(awake) else ""
-        return [f"all {slots} slots of the {len(able)} workers of batch {batch.name}{with_engine} are taken"]
-    return []
+        means = " with what it asks for" if lane.needs.asks else " with a container engine"
+        which = means if len(able) < len(awake) else ""
+        return [f"all {slots} slots of the {len(able)} workers of batch {batch.name}{which} are taken"]
+    return _why_not_there(state, roomy, lane.needs, task) if packing.asked(state) else []
+
+
+def _why_not_there(state: State, roomy: list[WorkerState], needs: Needs, task: int) -> list[str]:
+    """Of a task that has its turn among those that ask the same, though some of these workers have a slot."""
+    packed = packing.pack(state, frozenset(), MOST)
+    if any(task in tasks for tasks in packed.placed.values()):
+        return []
+    kept = packed.kept.get(task)
+    if kept is not None and (missing := until(kept.worker, needs)):
+        return [f"it waits on worker {kept.worker.name}, kept for it, until {missing}"]
+    worker = min(roomy, key=lambda worker: sum(short.lack for short in Offer(worker).shortfalls(needs)))
+    if missing := until(worker, needs):
+        return [f"it waits until {missing}, on worker {worker.name} or another"]
+    first = packed.offers[worker.number].kept
+    return [f"worker {worker.name} is kept for task {first}, which comes before it"] if first else []
+
+
+def _names(workers: list[WorkerState]) -> str:
+    return ", ".join(worker.name for worker in workers[:5])
 
 
 def _no_worker(batch: BatchState, serving: list[WorkerState]) -> str:
     if serving:
-        names = ", ".join(worker.name for worker in serving[:5])
-        return f"the workers of batch {batch.name} are offline: {names}"
+        return f"the workers of batch {batch.name} are offline: {_names(serving)}"
     return (
         f"no worker serves batch {batch.name}: `scitq node --batch {batch.name}` on a machine,"
         f" or `scitq manage worker update NAME -b {batch.name}`"

@@ -9,6 +9,8 @@ first, unless that worker will begin it at once.
 import heapq
 from collections.abc import Iterator
 
+from scitq.broker import packing
+from scitq.broker.offers import Offer
 from scitq.broker.state import WINDOW_SECONDS, BatchState, State, WorkerState
 from scitq.broker.tasks import Held
 from scitq.model import EVERY_BATCH
@@ -18,12 +20,13 @@ MOST = 2_000  # placements of one round: the rest is for the next, after other p
 
 def place(state: State, slow: frozenset[int] = frozenset()) -> dict[int, list[int]]:
     """Tasks for each worker number, in the order of handing over; none for those that are `slow` to read."""
+    if packing.asked(state):
+        return packing.pack(state, slow, MOST).placed
     waiting = {
         (name, container): _Head(batch, container=container)
         for name, batch in state.batches.items()
-        if not batch.stopped and batch.counts["pending"]
-        for container in (False, True)
-        if batch.pending(container=container)
+        if not batch.stopped
+        for container in {lane.needs.container for lane in batch.lanes}
     }
     rooms = _Rooms(state, slow)
     placed: dict[int, list[int]] = {}
@@ -47,6 +50,7 @@ def take_back(state: State, placed: dict[int, list[int]], slow: frozenset[int] =
     if not state.crowded:
         return {}
     asked: dict[int, list[int]] = {}
+    offers: dict[int, Offer] = {}
     # What was asked back before will take free slots first: never ask twice for one slot.
     on_their_way = sum(
         live.place.status == "returning" for donor in state.crowded.values() for live in donor.held.values()
@@ -61,7 +65,9 @@ def take_back(state: State, placed: dict[int, list[int]], slow: frozenset[int] =
                 break
             if donor is worker or donor.number in asked or _soon(donor):
                 continue
-            tasks = _spare(donor, worker, free)
+            if not offers and packing.asked(state):
+                offers = packing.pack(state, slow, MOST).offers
+            tasks = _spare(donor, worker, free, offers.get(worker.number))
             if tasks:
                 asked[donor.number] = tasks
                 free -= len(tasks)
@@ -82,7 +88,7 @@ class _Head:
     @staticmethod
     def _all(batch: BatchState, *, container: bool) -> Iterator[tuple[int, int]]:
         for lane in reversed(batch.lanes):
-            if lane.container == container:
+            if lane.needs.container == container:
                 for task in batch.queues[lane]:
                     yield (-lane.priority, task)
 
@@ -149,22 +155,30 @@ def _rank(worker: WorkerState, more: int) -> _Rank:
 
 
 def _soon(donor: WorkerState) -> bool:
-    extra = donor.busy - donor.concurrency
+    extra = max(donor.busy - donor.concurrency, 1)
     return donor.run_seconds is not None and extra * donor.run_seconds < WINDOW_SECONDS * donor.concurrency
 
 
-def _spare(donor: WorkerState, worker: WorkerState, free: int) -> list[int]:
-    extra = min(donor.busy - donor.concurrency, free)
+def _spare(donor: WorkerState, worker: WorkerState, free: int, offer: Offer | None) -> list[int]:
+    """What a worker with free slots can have of a crowded one; `offer` where it matters what is left of it."""
+    extra = donor.busy - donor.concurrency
+    # When not the slots are too few, what waits there asks for something; one by one, for each may be enough.
+    claimed_only = extra <= 0
+    if claimed_only and any(live.place.status == "returning" for live in donor.held.values()):
+        return []
     tasks: list[int] = []
-    for task in reversed(donor.held):
-        if len(tasks) >= extra:
+    for task in reversed(donor.claims if claimed_only else donor.held):
+        if len(tasks) >= min(max(extra, 1), free):
             break
         live = donor.held[task]
+        needs = live.lane.needs
         if (
             isinstance(live.place, Held)
             and live.place.status in ("assigned", "staging")
             and worker.serves(live.batch)
-            and worker.takes(live.lane)
+            and (worker.could(needs) if offer is None else offer.slots > 0 and offer.fits(needs))
         ):
+            if offer is not None:
+                offer.give(needs)
             tasks.append(task)
     return tasks

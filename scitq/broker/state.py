@@ -1,6 +1,6 @@
 """The broker's whole memory: `apply` (apply.py) is its only writer, `check` (check.py) says its invariants."""
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ from scitq.broker.intervals import IntervalSet
 from scitq.broker.moves import MOVES
 from scitq.broker.tasks import Lane, Live, TaskTable
 from scitq.model import ENDED, EVERY_BATCH, Access, Gpu
+from scitq.needs import Needs, fits
 
 if TYPE_CHECKING:
     from scitq.broker.events import PartKept, SetAside
@@ -25,22 +26,25 @@ class BatchState:
     def __init__(self, name: str) -> None:
         self.name = name
         self.stopped = ""
-        self.queues: dict[Lane, IntervalSet] = {}
+        self.queues: dict[Lane, IntervalSet] = {}  # none of them empty
         self.lanes: list[Lane] = []  # by ascending priority, those of `queues`
         self.counts = dict.fromkeys(MOVES, 0)
         self.live: dict[int, Live] = {}
 
-    def queue(self, lane: Lane) -> IntervalSet:
-        """The pending tasks of one lane, made when first needed."""
+    def enqueue(self, lane: Lane, first: int, last: int) -> None:
+        """Have consecutive tasks wait in a lane."""
         queue = self.queues.get(lane)
         if queue is None:
             queue = self.queues[lane] = IntervalSet()
             insort(self.lanes, lane)
-        return queue
+        queue.add(first, last)
 
-    def pending(self, *, container: bool) -> bool:
-        """Whether a task waits here that needs a container engine, or one that does not."""
-        return any(queue for lane, queue in self.queues.items() if lane.container == container)
+    def dequeue(self, lane: Lane, first: int, last: int) -> None:
+        """Take consecutive tasks out of their lane; KeyError when one of them does not wait there."""
+        queue = self.queues[lane]
+        queue.remove_run(first, last)
+        if not queue:
+            del self.queues[lane], self.lanes[bisect_left(self.lanes, lane)]
 
     @property
     def unended(self) -> int:
@@ -58,6 +62,7 @@ class WorkerState:
 
     __slots__ = (
         "batch",
+        "claims",
         "concurrency",
         "cpus",
         "disk",
@@ -103,6 +108,7 @@ class WorkerState:
         self.failed = 0
         self.held: dict[int, Live] = {}
         self.storing: set[int] = set()  # those of them whose command has ended
+        self.claims: dict[int, Needs] = {}  # what the others ask beside a slot, those that do
         self.run_seconds: float | None = None  # moving mean of what its tasks took, once known
 
     @property
@@ -125,9 +131,11 @@ class WorkerState:
         """How many slots its tasks take or wait for: none while results are stored, unless of too many at once."""
         return len(self.held) - min(len(self.storing), self.concurrency)
 
-    def takes(self, lane: Lane) -> bool:
-        """Whether it has what the tasks of a lane ask for."""
-        return bool(self.engine) or not lane.container
+    def could(self, needs: Needs) -> bool:
+        """Whether it has what a task needs when it runs nothing else."""
+        if needs.container and not self.engine:
+            return False
+        return not needs.asks or fits(needs, self.cpus, self.memory, len(self.gpus), self.disk)
 
     def serves(self, batch: str) -> bool:
         """Whether tasks of the batch may come here."""
@@ -160,6 +168,7 @@ class State:
         self.roomy: dict[int, WorkerState] = {}  # those with room > 0
         self.idle: dict[int, WorkerState] = {}  # those of them that hold nothing
         self.uncounted: dict[int, WorkerState] = {}  # those whose room changed since: recounted once an entry
+        self.claimed: dict[int, WorkerState] = {}  # those of which a task asks for more than a slot
         self.crowded: dict[int, WorkerState] = {}  # those that hold more than they can run at once
         self.requests: dict[str, tuple[int, int]] = {}
         self.relaunches: dict[str, int] = {}  # the last requests to relaunch: how many tasks each queued again

@@ -16,7 +16,8 @@ from msgspec import Struct
 from scitq.broker.events import Result, Standby
 from scitq.broker.intervals import IntervalSet
 from scitq.errors import NotFound
-from scitq.model import Array, Changes, Range, Spec, Word
+from scitq.model import DEFAULT_BATCH, Array, Changes, Range, Spec, Word
+from scitq.needs import Needs, Request, needs_of
 from scitq.wire import pack_spec, unpack_spec
 
 PAGE = 1024
@@ -66,12 +67,28 @@ class Lane(NamedTuple):
     """Where a task queues in its batch: with those of its priority that ask the same of a worker."""
 
     priority: int
-    container: bool  # only a worker with a container engine may have it
+    needs: Needs
 
 
-def lane_of(spec: Spec) -> Lane:
+class Head(Request):
+    """What placement needs of a specification; the rest is not decoded."""
+
+    batch: str = DEFAULT_BATCH
+    priority: int = 0
+    requires: tuple[int, ...] = ()
+
+    @property
+    def group(self) -> tuple[str, Lane, tuple[int, ...]]:
+        """What consecutive tasks have in common to be one group."""
+        return self.batch, lane_of(self), self.requires
+
+
+heads = msgspec.msgpack.Decoder(Head)
+
+
+def lane_of(spec: Spec | Head) -> Lane:
     """Where a task of this specification queues."""
-    return Lane(spec.priority, bool(spec.container))
+    return Lane(spec.priority, needs_of(spec))
 
 
 class LogEnd(NamedTuple):
@@ -187,7 +204,7 @@ class Submission:
         self.by = by
         self.at = at
         self.deleted = 0
-        self.groups: tuple[Group, ...] = ()
+        self.groups: list[Group] = []
 
     def group(self, task: int) -> Group:
         """The group that the task was submitted into."""

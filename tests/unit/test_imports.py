@@ -39,7 +39,7 @@ STREET_DOOR = {"fetch.__main__": {"shell"}}
 
 PURE_BROKER = {
     *("events", "intervals", "moves", "tasks", "state", "apply", "facts", "check", "fold"),
-    *("commands", "decide", "rules", "schedule", "recruit", "explain", "waits"),
+    *("commands", "decide", "rules", "schedule", "offers", "packing", "lacks", "recruit", "explain", "waits"),
     *("frames", "log_records"),
 }
 PURE_MAY_IMPORT = {"container", "errors", "model", "needs", "wire"}

@@ -4,6 +4,7 @@ import msgspec
 
 from scitq.broker import events
 from scitq.broker.moves import MOVES, IllegalMove, check_move
+from scitq.broker.offers import Offer
 from scitq.broker.state import State, WorkerState
 from scitq.broker.tasks import PENDING, EndRecord, Held, Live, Place, Waiting, lane_of, pack_end, unpack_end
 from scitq.errors import NotFound
@@ -37,9 +38,9 @@ def move(state: State, live: Live, place: Place) -> None:
     batch.counts[old] -= 1
     batch.counts[new] += 1
     if old == "pending":
-        batch.queues[live.lane].remove(live.id)
+        batch.dequeue(live.lane, live.id, live.id)
     if new == "pending":
-        batch.queue(live.lane).add(live.id, live.id)
+        batch.enqueue(live.lane, live.id, live.id)
     live.place = place
 
 
@@ -53,7 +54,13 @@ def recount(state: State, worker: WorkerState) -> None:
         state.idle[worker.number] = worker
     else:
         state.idle.pop(worker.number, None)
-    if worker.status == "online" and worker.busy > worker.concurrency:
+    if worker.claims:
+        state.claimed[worker.number] = worker
+    else:
+        state.claimed.pop(worker.number, None)
+    if worker.status == "online" and (
+        worker.busy > worker.concurrency or (worker.claims and Offer(worker).overdrawn)
+    ):
         state.crowded[worker.number] = worker
     else:
         state.crowded.pop(worker.number, None)
@@ -64,6 +71,9 @@ def hold(worker: WorkerState, live: Live) -> None:
     worker.held[live.id] = live
     if hold_of(live).status == "uploading":
         worker.storing.add(live.id)
+        worker.claims.pop(live.id, None)
+    elif (needs := live.lane.needs).asks:
+        worker.claims[live.id] = needs
 
 
 def hold_of(live: Live) -> Held:
@@ -80,6 +90,8 @@ def release(state: State, live: Live) -> WorkerState | None:
     if worker is not None:
         worker.held.pop(live.id, None)
         worker.storing.discard(live.id)
+        if worker.claims:
+            worker.claims.pop(live.id, None)
         state.uncounted[worker.number] = worker
     return worker
 
@@ -89,7 +101,7 @@ def end(state: State, live: Live, status: str, reason: str = "") -> None:
     old = live.place.status
     batch = state.batches[live.batch]
     if old == "pending":
-        batch.queues[live.lane].remove(live.id)
+        batch.dequeue(live.lane, live.id, live.id)
     elif old == "waiting":
         forget_waiting(state, live)
     batch.counts[old] -= 1
@@ -153,7 +165,7 @@ def edit(state: State, task: int, changes: Changes) -> None:
         pending = live.place.status == "pending"
         old = state.batches[live.batch]
         if pending:
-            old.queues[live.lane].remove(task)
+            old.dequeue(live.lane, task, task)
         old.counts[live.place.status] -= 1
         del old.live[task]
         live.batch, live.lane = edited.batch, lane_of(edited)
@@ -161,7 +173,7 @@ def edit(state: State, task: int, changes: Changes) -> None:
         new.live[task] = live
         new.counts[live.place.status] += 1
         if pending:
-            new.queue(live.lane).add(task, task)
+            new.enqueue(live.lane, task, task)
     state.tasks.edited[task] = pack_spec(edited)
     if changes.requires is not msgspec.UNSET:
         _wait_anew(state, live_task(state, task), edited.requires)

@@ -26,7 +26,7 @@ def cancelled(state: State, event: events.Cancelled, at: float) -> None:
             continue
         group = state.tasks.submission(task).group(task)
         batch = state.batches[group.batch]
-        batch.queues[group.lane].remove(task)
+        batch.dequeue(group.lane, task, task)
         batch.counts["pending"] -= 1
         batch.counts["cancelled"] += 1
         state.tasks.put(task, untouched)
@@ -49,7 +49,7 @@ def relaunched(state: State, event: events.Relaunched, at: float) -> None:
         batch = state.batch(spec.batch)
         batch.counts[events.RESULTS[record.status]] -= 1
         batch.counts["pending"] += 1
-        batch.queue(live.lane).add(task, task)
+        batch.enqueue(live.lane, task, task)
         batch.live[task] = live
         state.tasks.put(task, live)
         edit(state, task, event.changes)
@@ -72,7 +72,7 @@ def deleted(state: State, event: events.Deleted, at: float) -> None:
             past = unpack_end(slot).past if type(slot) is bytes else ()
         if status == "pending":
             lane = slot.lane if type(slot) is Live else state.tasks.submission(task).group(task).lane
-            batch.queues[lane].remove(task)
+            batch.dequeue(lane, task, task)
         batch.counts[status] -= 1
         batch.live.pop(task, None)
         for result in past:

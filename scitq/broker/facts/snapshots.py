@@ -2,10 +2,9 @@
 
 from scitq.broker import events
 from scitq.broker.facts.moving import edit, forget_waiting, hold, live_task, recount
-from scitq.broker.facts.submits import heads
 from scitq.broker.intervals import runs_of
 from scitq.broker.state import State
-from scitq.broker.tasks import PENDING, Held, Live, LogEnd, Returning, Waiting
+from scitq.broker.tasks import PENDING, Held, Live, LogEnd, Returning, Waiting, heads
 from scitq.model import Changes
 
 
@@ -17,7 +16,7 @@ def folded(state: State, event: events.Folded, at: float) -> None:
         live.logs[stream] = LogEnd(following, pointer, head, tail, refused)
     batch = state.batches[live.batch]
     if live.place.status == "pending":
-        batch.queues[live.lane].remove(live.id)
+        batch.dequeue(live.lane, live.id, live.id)
     forget_waiting(state, live)
     batch.counts[live.place.status] -= 1
     batch.counts[event.state] += 1
@@ -26,7 +25,7 @@ def folded(state: State, event: events.Folded, at: float) -> None:
         live.let_go = Held(back.worker, back.attempt, back.epoch, back.phase, event.let_go_at)
     live.barred = event.barred
     if event.state == "pending":
-        batch.queue(live.lane).add(live.id, live.id)
+        batch.enqueue(live.lane, live.id, live.id)
         live.place = PENDING
         return
     if event.state == "waiting":
@@ -56,7 +55,7 @@ def ends_folded(state: State, event: events.EndsFolded, at: float) -> None:
             forget_waiting(state, slot)
             batch.live.pop(task, None)
             if status == "pending":
-                batch.queues[slot.lane].remove(task)
+                batch.dequeue(slot.lane, task, task)
             batch.counts[status] -= 1
             batch.counts[events.RESULTS[packed[1]]] += 1
         else:
@@ -73,7 +72,7 @@ def _ends_of_untouched(state: State, first: int, last: int) -> None:
         group = state.tasks.submission(first).group(first)
         upto = min(last, group.last)
         batch = state.batches[group.batch]
-        batch.queues[group.lane].remove_run(first, upto)
+        batch.dequeue(group.lane, first, upto)
         batch.counts["pending"] -= upto - first + 1
         for task in range(first, upto + 1):
             batch.counts[state.status_of(task)] += 1
@@ -83,7 +82,8 @@ def _ends_of_untouched(state: State, first: int, last: int) -> None:
 def specs_folded(state: State, event: events.SpecsFolded, at: float) -> None:
     for task, packed in zip(event.tasks, event.packed, strict=True):
         head = heads.decode(packed)
-        edit(state, task, Changes(batch=head.batch, priority=head.priority, container=head.container))
+        placing = {name: getattr(head, name) for name in head.__struct_fields__ if name != "requires"}
+        edit(state, task, Changes(**placing))
         state.tasks.edited[task] = packed
 
 

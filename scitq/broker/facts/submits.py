@@ -1,30 +1,10 @@
 """Facts of submits: parts that wait to be closed, and the tasks they become."""
 
-import msgspec
-from msgspec import Struct
-
 from scitq.broker import events
 from scitq.broker.facts.moving import live_task, move, wait_for
 from scitq.broker.state import Part, State
-from scitq.broker.tasks import PENDING, Group, Lane, Submission
-from scitq.model import DEFAULT_BATCH
-
-
-class _Head(Struct):
-    """What placement needs of a specification; the rest is not decoded."""
-
-    batch: str = DEFAULT_BATCH
-    priority: int = 0
-    requires: tuple[int, ...] = ()
-    container: str = ""
-
-    @property
-    def group(self) -> tuple[str, Lane, tuple[int, ...]]:
-        """What consecutive tasks have in common to be one group."""
-        return self.batch, Lane(self.priority, bool(self.container)), self.requires
-
-
-heads = msgspec.msgpack.Decoder(_Head)
+from scitq.broker.tasks import PENDING, Group, Head, Submission, heads
+from scitq.wire import pack_spec
 
 
 def part_kept(state: State, event: events.PartKept, at: float) -> None:
@@ -45,8 +25,7 @@ def submitted(state: State, event: events.Submitted, at: float) -> None:
     state.tasks.add(submission)
     state.requests[event.request] = (event.first, event.count)
     if array is not None:
-        template = array.template
-        head = _Head(template.batch, template.priority, template.requires, template.container)
+        head = heads.decode(pack_spec(array.template))
         _enqueue(state, submission, event.first, event.first + event.count - 1, head)
         return
     first, last, before = event.first, event.first, None
@@ -60,11 +39,11 @@ def submitted(state: State, event: events.Submitted, at: float) -> None:
         _enqueue(state, submission, first, last, before)
 
 
-def _enqueue(state: State, submission: Submission, first: int, last: int, head: _Head) -> None:
+def _enqueue(state: State, submission: Submission, first: int, last: int, head: Head) -> None:
     name, lane, requires = head.group
-    submission.groups += (Group(last, name, lane),)
+    submission.groups.append(Group(last, name, lane))
     batch = state.batch(name)
-    batch.queue(lane).add(first, last)
+    batch.enqueue(lane, first, last)
     batch.counts["pending"] += last - first + 1
     if requires:
         for task in range(first, last + 1):

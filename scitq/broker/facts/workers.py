@@ -56,5 +56,6 @@ def worker_deleted(state: State, event: events.WorkerDeleted, at: float) -> None
     state.roomy.pop(event.worker, None)
     state.idle.pop(event.worker, None)
     state.uncounted.pop(event.worker, None)
+    state.claimed.pop(event.worker, None)
     state.crowded.pop(event.worker, None)
     state.former[event.worker] = worker.name

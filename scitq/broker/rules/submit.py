@@ -8,6 +8,7 @@ from msgspec import Raw
 from scitq import container, needs, wire
 from scitq.broker import events
 from scitq.broker.commands import Decision, Peer
+from scitq.broker.lacks import never
 from scitq.broker.state import State
 from scitq.broker.tasks import expand
 from scitq.errors import BadMessage, NotFound, UsageError
@@ -17,6 +18,7 @@ from scitq.model import EVERY_BATCH, Array, Range, Spec, Word
 ARRAY_LIMIT = 10_000_000
 NAME_LIMIT = 200
 SECONDS_LIMIT = 10**9
+LACKS_TOLD = 3  # warnings of means that no worker of a batch has
 
 # What a kernel, a clock or msgpack cannot hold would end the worker that is handed it, and then the next one.
 _BOUNDS = {
@@ -180,17 +182,21 @@ def _warnings(state: State, message: wire.Submit) -> list[str]:
     specs = [wire.unpack_spec(spec) for spec in message.specs]
     if message.array is not None:
         specs.append(message.array.template)
-    contained = {spec.batch for spec in specs if spec.container}
+    wanted: dict[str, set[needs.Needs]] = {}
+    for spec in specs:
+        wanted.setdefault(spec.batch, set()).add(needs.needs_of(spec))
     lines = []
-    for name in sorted({spec.batch for spec in specs}):
+    for name in sorted(wanted):
         batch = state.batches.get(name)
         if batch is not None and batch.stopped:
             lines.append(f"batch {name} is stopped: `scitq manage batch go -n {name}` lets it go on")
         online = [worker for worker in state.serving(name) if worker.status == "online"]
-        if online and name in contained and not any(worker.engine for worker in online):
-            lines.append(
-                f"no live worker of batch {name} has a container engine: its containers wait for one that has"
-            )
+        if online:
+            lacks = filter(None, (never(online, each) for each in sorted(wanted[name])))
+            lines += [
+                f"no live worker of batch {name} has {lack}: what needs it waits for one that has"
+                for lack in dict.fromkeys(islice(lacks, LACKS_TOLD))
+            ]
         if not online:
             lines.append(
                 f"no live worker serves batch {name}: start one with `scitq node --batch {name}`,"

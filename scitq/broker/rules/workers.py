@@ -20,6 +20,7 @@ from scitq.broker.state import State, WorkerState
 from scitq.broker.tasks import Held, Live, Returning
 from scitq.errors import Conflict, NotFound, Refused, UsageError
 from scitq.model import DEFAULT_BATCH, EVERY_BATCH
+from scitq.needs import fits
 from scitq.wire import Ref, Verdict
 
 CONCURRENCY_LIMIT = 4096
@@ -59,10 +60,12 @@ def join(
     # What it holds of another mesh is none of ours, whatever its numbers.
     listed = enrol.held if enrol.mesh in ("", state.mesh) else ()
     verdicts = _verdicts(state, number, listed, now, decision)
+    unable: list[int] = []
     if known is not None:
         refs = {held.ref for held in listed}
         _lose_unlisted(state, known, refs, now, decision)
         _forget_standbys(state, number, refs, decision)
+        unable = _beyond_means(known, enrol, verdicts)
     # A worker hears nothing before its welcome.
     decision.sends.insert(
         before,
@@ -84,6 +87,7 @@ def join(
             ),
         ),
     )
+    ask_back(state, unable, "requeue", None, decision)
     halted = tuple(v.ref for v in verdicts if v.do == "keep" and _is_halted(state, v.ref))
     if halted:
         decision.send(peer.route, wire.Halt(tasks=halted))
@@ -211,6 +215,19 @@ def _lose_unlisted(state: State, worker: WorkerState, listed: set[Ref], now: flo
             decision.fact(lost_result(live, held, now, reason))
     if unstarted:
         decision.fact(events.Requeued(tuple(unstarted)))
+
+
+def _beyond_means(worker: WorkerState, enrol: wire.Enrolment, verdicts: list[Verdict]) -> list[int]:
+    """What it holds unstarted, and has not the means for any more: a GPU or some memory is gone."""
+    kept = {verdict.ref for verdict in verdicts if verdict.do == "keep"}
+    staged = {held.ref for held in enrol.held if held.phase == "staged"} & kept
+    return [
+        task
+        for task, needs in worker.claims.items()
+        if isinstance(place := worker.held[task].place, Held)
+        and Ref(task, place.attempt, place.epoch) in staged
+        and not fits(needs, enrol.cpus, enrol.memory, len(enrol.gpus), enrol.disk)
+    ]
 
 
 def _suspended(state: State, verdicts: list[Verdict]) -> tuple[Ref, ...]:

@@ -6,6 +6,7 @@ import pytest
 from scitq import wire
 from scitq.broker.tasks import Lane, expand
 from scitq.model import Array, Range, Spec
+from scitq.needs import PLAIN
 from tests.pure_broker import PureBroker
 
 
@@ -70,7 +71,7 @@ def test_an_array_of_a_million_is_one_run() -> None:
     broker.strict = False
     array = Array(template=template("echo", "{n}"), count=1_000_000, columns={"n": Range(0, 1)})
     broker.ask(wire.Submit(id=1, request="r", array=array))
-    assert broker.state.batches["Default"].queues[Lane(0, False)].runs() == (1, 1_000_000)
+    assert broker.state.batches["Default"].queues[Lane(0, PLAIN)].runs() == (1, 1_000_000)
     assert broker.state.tasks.spec(1_000_000).command == ("echo", "999999")
 
 
