@@ -30,7 +30,7 @@ def test_whole_ones_are_given_one_by_one() -> None:
     assert (held.fits(1), held.fits(2), held.fits(0)) == (True, False, True)
     held.give_back("1.1")
     assert numbers(held.take("3.1", 2)) == [0, 3]
-    assert not held.fits(0.1)
+    assert not held.fits(1e-12)
 
 
 def test_shares_are_given_of_the_fullest_that_has_room() -> None:
@@ -44,6 +44,13 @@ def test_shares_are_given_of_the_fullest_that_has_room() -> None:
     held.give_back("whole")
     assert held.fits(1)
     assert not held.fits(ALL_GPUS)
+
+
+def test_of_two_as_full_the_first_is_shared() -> None:
+    held = Assignments([card(0), card(1)])
+    held.take("a", 0.7)
+    held.take("b", 0.7)
+    assert numbers(held.take("c", 0.3)) == [0]
 
 
 def test_tenths_fill_a_whole_one() -> None:
