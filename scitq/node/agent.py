@@ -69,6 +69,8 @@ class Agent:
         progress = Progress()
         self._tools = Tools(
             cpus=machine.cpus,
+            memory=machine.memory,
+            gpus=gpus,
             environment=Environment(settings.path),
             resources=Resources(scratch.resources, disk, progress),
             disk=disk,
@@ -163,6 +165,7 @@ class Agent:
             self._report(now)
         self._jobs.tidy()
         self._jobs.measuring.tick(now)
+        self._jobs.watch()
         self._presence.tick(now)
         self._give_up_engine(now)
         self._relieve(now)
@@ -338,6 +341,7 @@ class Agent:
                     boot=self._machine.boot,
                     engine=self._announced[0],
                     gpus=tuple(Gpu(one.name, one.memory) for one in self._gpus),
+                    disk=self._tools.disk.most(),
                     held=self._jobs.held(),
                 ),
             )

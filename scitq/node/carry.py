@@ -1,7 +1,7 @@
 """What the lifecycle orders is carried out here: folders, keepers, threads, outbox."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event as Flag
@@ -20,9 +20,12 @@ from scitq.node.disk import Disk
 from scitq.node.environment import Environment, Owner, owner_of
 from scitq.node.folders import Folders
 from scitq.node.footprint import weigh
-from scitq.node.job import Job, Saved, Staged, Uploaded
+from scitq.node.gpus import Device
+from scitq.node.job import Given, Job, Saved, Staged, Uploaded
 from scitq.node.leftovers import Leftovers
 from scitq.node.lifecycle import Do, Event
+from scitq.node.limits import Limits
+from scitq.node.means import Means
 from scitq.node.outbox import Outbox
 from scitq.node.pools import Pools
 from scitq.node.progress import Progress
@@ -39,6 +42,8 @@ class Tools(msgspec.Struct, frozen=True):
     """What all attempts of a worker share, whatever their mesh. `data` is what tasks see as /data, "" for nothing."""
 
     cpus: int
+    memory: int
+    gpus: Sequence[Device]
     environment: Environment
     resources: Resources
     disk: Disk
@@ -71,6 +76,8 @@ class Carrier:
         self.folders = Folders(str(base / "tasks"), insist)
         self.leftovers = Leftovers(str(base / "tasks"), insist)
         tools.disk.offer(self.leftovers.spares)
+        self.means = Means(tools.cpus, tools.memory, tools.gpus)
+        self._limits = Limits(tools.worker, mesh)
         self._tools = tools
         self._happened = happened
         self._discarded: list[Job] = []
@@ -108,6 +115,28 @@ class Carrier:
         self._tools.disk.enter(job.name)
         used = job.staged.versions
         self._tools.resources.take_up(job.name, {uri: used[uri] for uri in job.spec.resources if uri in used})
+
+    def hold(self, job: Job) -> None:
+        """An earlier agent gave it what it has, and its command is not over."""
+        self.means.hold(job.name, job.needs, job.given.gpus)
+        if job.needs.disk:
+            self._tools.disk.hold(job.name, self.folders.filled(job.name), job.needs.disk)
+
+    def sweep(self, running: set[str]) -> None:
+        """Remove what an earlier agent made for commands that do not run."""
+        self._limits.sweep(running)
+
+    def free(self, job: Job) -> None:
+        """Its command is over, or not begun after all: what it was given is for others."""
+        if job.needs.asks:
+            self.means.give_back(job.name)
+            self._limits.remove(job.given.cgroups)
+
+    def over(self, job: Job) -> None:
+        """Its command is over: what it wrote is there, and no more comes."""
+        self.free(job)
+        if job.needs.disk:
+            self._tools.disk.came(job.name)
 
     def stage(self, job: Job, owner: Owner | None) -> None:
         """Bring what a job in `staging` needs."""
@@ -158,6 +187,7 @@ class Carrier:
 
     def cannot_start(self, job: Job, class_: Class, reason: str) -> None:
         """End a job that never started, and never will."""
+        self.free(job)
         job.problem = (class_, reason)
         self._happened(job, "done")
 
@@ -181,7 +211,7 @@ class Carrier:
     # Instructions
 
     def _start(self, job: Job) -> None:
-        cpus = max(1, self._tools.cpus // self.pool.limit)
+        share = self.means.take(job.name, job.needs, self.pool.limit)
         self.leftovers.claim(job.name)
         self._tools.disk.enter(job.name)
         try:
@@ -192,12 +222,15 @@ class Carrier:
                 folder = self.folders.make(job.name)
             else:
                 folder = self.folders.make_for(job.name, owner)
+            gpus = tuple(device.number for device in share.gpus)
             if job.spec.container:
                 folders.open_to_all(folder)
-                self.pool.start(starting.container(job, folder, self._tools.data, cpus))
+                job.given = Given(gpus)
+                self.pool.start(starting.container(job, folder, self._tools.data, share))
             else:
                 where = self._tools.resources.folder
-                self.pool.start(starting.command(job, owner, folder, self._tools.environment, cpus, where))
+                job.given = Given(gpus, self._limits.make(job.name, share.cpu_limit, share.mem_limit))
+                self.pool.start(starting.command(job, owner, folder, self._tools.environment, share, where))
         except OSError as problem:
             self.cannot_start(job, "lost", f"the worker could not start it: {problem}")
         except Exception as defect:  # noqa: BLE001 - one task that cannot be ordered must not end all the others
@@ -239,7 +272,8 @@ class Carrier:
         end = job.ended
         out = err = b""
         if isinstance(end, orders.Ended):
-            result = outcome.ended(end, job.staged, job.uploaded, job.used, job.spoiled, halted=bool(job.halted))
+            used = (job.staged, job.uploaded, job.used, job.spoiled)
+            result = outcome.ended(end, *used, halted=bool(job.halted), mem=job.needs.mem)
             out, err = end.out.inline or b"", end.err.inline or b""
         elif isinstance(end, orders.Lost):
             result = outcome.lost(end, job.staged, job.used)

@@ -7,6 +7,7 @@ import signal
 import time
 from typing import Any
 
+from scitq.node.cgroups import PASSED, Cage, ran_out
 from scitq.node.offspring import children, kill_all, signal_all, stop_all
 from scitq.node.oom import OomKills, OomScore
 from scitq.node.shield import Shield
@@ -19,6 +20,7 @@ TELL_EVERY = 0.1  # seconds between two words about output
 LIVE = 256 * 1024  # bytes past the head offered to followers each time; the rest is a gap to them
 TIMEOUT_GRACE = 5.0  # seconds from SIGTERM to SIGKILL after the run timeout
 CHUNK = 64 * 1024
+BLOCK = 512  # bytes, in which the kernel counts what a process reads and writes
 HERTZ = os.sysconf("SC_CLK_TCK")
 
 _own = os.getpid
@@ -28,10 +30,12 @@ _now = time.monotonic
 class Command:
     """A running command: its pids, its two pipes, its clocks. `order` is the agent's start order as it came."""
 
-    def __init__(self, order: list[Any], outbox: str, kills: OomKills, score: OomScore, shield: Shield) -> None:
+    def __init__(
+        self, order: list[Any], outbox: str, kills: OomKills, score: OomScore, shield: Shield, cage: Cage
+    ) -> None:
         """Make it without starting it."""
         (_, self.name, self.argv, self.env, self.folder, self.uid, self.gid, self.umask) = order[:8]
-        (self.timeout, head, tail, self._only_read, self.mark, self.spec) = order[8:]
+        (self.timeout, head, tail, self._only_read, self._cgroups, self.mark, self.spec) = order[8:]
         self.wall = time.time()
         self.pid = 0
         self.ticks = (0, 0)
@@ -42,6 +46,7 @@ class Command:
         self._kills = kills
         self._score = score
         self._shield = shield
+        self._cage = cage
         self._kills_before = 0
         self._listening = False
         self._status: int | None = None
@@ -58,6 +63,8 @@ class Command:
         self._suspended = 0.0
         self._cpu = 0.0
         self._rss = 0
+        self._blocks_in = 0
+        self._blocks_out = 0
         self._left_alone: set[int] = set()
 
     # Start
@@ -85,11 +92,16 @@ class Command:
         self._score.up()
         before = time.clock_gettime(time.CLOCK_BOOTTIME)
         try:
+            self._cage.up(self._cgroups)
             self.pid = spawn(self.argv, self.env, out_child, err_child, self.uid, self.gid)
         except CannotStartError:
             self._close_pipes()
             raise
+        except OSError as error:
+            self._close_pipes()
+            raise CannotStartError(f"cannot enter the cgroup of its limits: {error}") from None
         finally:
+            self._cage.down()
             self._score.down()
             os.close(out_child)
             os.close(err_child)
@@ -245,6 +257,8 @@ class Command:
                 break
             self._cpu += usage.ru_utime + usage.ru_stime
             self._rss = max(self._rss, usage.ru_maxrss)
+            self._blocks_in += usage.ru_inblock
+            self._blocks_out += usage.ru_oublock
             if pid == self.pid:
                 self._status = status
                 self._finished = _now()
@@ -260,11 +274,17 @@ class Command:
             self._suspended += self._finished - self._suspended_at
         code = os.waitstatus_to_exitcode(self._status or 0)
         by_kill = code in {-signal.SIGKILL, 128 + signal.SIGKILL} and not self._killed
+        told = ran_out(self._cgroups, killed=by_kill)
+        if told is None:
+            oom = by_kill and self._kills.count(0.0) > self._kills_before
+        else:
+            oom, passed = told
+            self.cause = self.cause or (PASSED if oom and passed else None)
         return self._record(
             code if code >= 0 else None,
             -code if code < 0 else None,
             None,
-            by_kill and self._kills.count(0.0) > self._kills_before,
+            oom,
             self._finished - self._begun - self._suspended,
             self._rss * 1024 if self._rss > _floor(self._rss) else None,
         )
@@ -299,6 +319,8 @@ class Command:
             rss,
             self.streams["out"].close(),
             self.streams["err"].close(),
+            self._blocks_in * BLOCK,
+            self._blocks_out * BLOCK,
         ]
 
 

@@ -2,7 +2,8 @@
 
 Whoever asks first is served first. A reservation is granted when the file system has the room, beside what other
 downloads that are on their way still need; else what has not been used for the longest is removed; else it waits
-for tasks that hold room to end, and when there are none that could, it is refused.
+for tasks that hold room to end, and when there are none that could, it is refused. What a task asks for itself is
+reserved in the same way, and lasts as long as its command.
 """
 
 import errno
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,13 +39,14 @@ class Spare(NamedTuple):
 
 
 class _Coming(NamedTuple):
-    path: str
+    paths: tuple[str, ...]
     size: int
+    lasts: bool  # it is a task's own, no download's
 
     @property
     def missing(self) -> int:
         """How much of the reserved room is not taken yet."""
-        return max(0, self.size - occupied(self.path))
+        return max(0, self.size - occupied(*self.paths))
 
 
 class Disk:
@@ -74,6 +77,7 @@ class Disk:
         """What an attempt held is gone, or may be removed."""
         with self._changed:
             self._tenants.discard(name)
+            self._coming.pop(name, None)
             self._changed.notify_all()
 
     def reserve(
@@ -90,14 +94,48 @@ class Disk:
         It is held until `came`; `waits` is told what for, when it takes long. Raises NoRoom, one line with the sizes,
         Stopped, TimedOut.
         """
+        self._await(owner, _Coming((path,), size, False), stop, until, waits)
+
+    def claim(
+        self,
+        name: str,
+        paths: tuple[str, ...],
+        size: int,
+        stop: threading.Event,
+        until: float = float("inf"),
+        waits: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """The same for an attempt that asks for room of its own: what it writes below `paths` is counted off.
+
+        Who has it needs no more room: it waits for nobody who may wait for it.
+        """
+        self._await(name, _Coming(paths, size, True), stop, until, waits)
+
+    def hold(self, name: str, paths: tuple[str, ...], size: int) -> None:
+        """An attempt has this room since before the agent started."""
+        with self._changed:
+            self._coming[name] = _Coming(paths, size, True)
+
+    def check(self, size: int) -> None:
+        """Raises NoRoom for what no attempt could ever have here."""
+        if size > self._left() + occupied(str(self._folder)):
+            raise NoRoom(self._why(size), retry=False)
+
+    def most(self) -> int:
+        """Bytes that one attempt could have, were there no other: all that was found in a second."""
+        return max(0, self._left()) + _occupied_in_time(str(self._folder), time.monotonic() + LOOK_S)
+
+    def _await(
+        self, owner: str, coming: _Coming, stop: threading.Event, until: float, waits: Callable[[str], None]
+    ) -> None:
         turn = object()
-        size = max(0, size - occupied(path))
+        size = coming.missing
         with self._changed:
             self._queue.append(turn)
         try:
             most: int | None = None
             has_said = False
-            while not self._granted(turn, owner, path, size):
+            while not self._granted(turn, owner, coming):
                 if stop.is_set():
                     raise Stopped("stopped", retry=False)
                 if time.monotonic() > until:
@@ -109,7 +147,7 @@ class Disk:
                         raise NoRoom(self._why(size), retry=False)
                     alone = self._is_alone  # as seen before the room is made: who leaves meanwhile may have left some
                     made = self._make(size - self._free())
-                    if alone and not made and not self._granted(turn, owner, path, size):
+                    if alone and not made and not self._granted(turn, owner, coming):
                         raise NoRoom(self._why(size), retry=False)
                     if made or alone:
                         continue
@@ -128,7 +166,7 @@ class Disk:
                 self._changed.notify_all()
 
     def came(self, owner: str) -> None:
-        """Nothing more comes for this reservation."""
+        """Nothing more comes for this reservation, or this attempt."""
         with self._changed:
             self._coming.pop(owner, None)
             self._changed.notify_all()
@@ -154,20 +192,29 @@ class Disk:
 
     def _is_next(self, turn: object) -> bool:
         with self._changed:
-            return self._queue[0] is turn and len(self._coming) < TRANSFERS
+            transfers = sum(not one.lasts for one in self._coming.values())
+            return self._queue[0] is turn and transfers < TRANSFERS
 
-    def _granted(self, turn: object, owner: str, path: str, size: int) -> bool:
+    def _granted(self, turn: object, owner: str, coming: _Coming) -> bool:
+        """Whether it is reserved by now. Nobody else's turn comes while it is looked at, and without the guard."""
         with self._changed:
-            if owner not in self._coming:
-                if not self._is_next(turn) or (size and self._free() < size):
-                    return False
-                self._coming[owner] = _Coming(path, size + occupied(path))
-            return True
+            if owner in self._coming:
+                return True
+        if not self._is_next(turn):
+            return False
+        missing = coming.missing
+        if missing and self._free() < missing:
+            return False
+        with self._changed:
+            self._coming[owner] = coming
+        return True
 
     def _free(self) -> int:
         """What may still be given away: all that is left, but what is on its way."""
         with self._changed:
-            return self._left() - sum(one.missing for one in self._coming.values())
+            coming = list(self._coming.values())
+        missing = sum(one.missing for one in coming)  # looked at first: what is written meanwhile counts twice
+        return self._left() - missing
 
     def _left(self) -> int:
         """What the file system has left, but the margin."""
@@ -208,9 +255,14 @@ def is_full(error: BaseException) -> bool:
     return False
 
 
-def occupied(path: str) -> int:
-    """Bytes of the disk that a folder takes, what has several names counted once."""
-    return sum(sizes(path))
+def occupied(*paths: str) -> int:
+    """Bytes of the disk that folders take, what has several names counted once."""
+    return sum(sizes(*paths))
+
+
+def _occupied_in_time(path: str, until: float) -> int:
+    """The same as far as there is time, by monotonic clock."""
+    return sum(takewhile(lambda _: time.monotonic() < until, sizes(path)))
 
 
 def sizes(*paths: str) -> Iterator[int]:

@@ -9,6 +9,8 @@ from msgspec import Struct
 
 from scitq.errors import ScitqError
 from scitq.model import Spec
+from scitq.node.gpus import variables
+from scitq.node.means import Share
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -69,7 +71,7 @@ class Environment:
             "HOSTNAME": socket.gethostname(),
         })  # fmt: skip
 
-    def of(self, spec: Spec, owner: Owner | None, folder: str, cpus: int) -> dict[bytes, bytes]:
+    def of(self, spec: Spec, owner: Owner | None, folder: str, share: Share) -> dict[bytes, bytes]:
         """The variables of one task; its own stand last, and win."""
         environment = self._shared.copy()
         if owner is not None:
@@ -80,7 +82,10 @@ class Environment:
         environment[b"OUTPUT"] = base + b"/output"
         environment[b"RESOURCE"] = base + b"/resource"
         environment[b"TEMP"] = base + b"/tmp"
-        environment[b"CPU"] = b"%d" % cpus
+        environment[b"CPU"] = b"%d" % share.cpus
+        environment[b"MEM"] = b"%d" % share.mem
+        if share.gpus:
+            environment.update(_encoded(variables(share.gpus)))
         if spec.env:
             environment.update(_encoded(spec.env))
         return environment

@@ -38,6 +38,11 @@ class Folders:
         """Where the folder of this attempt is until its command is about to start: a death leaves it worthless."""
         return f"{self._tasks}/{STAGING}{name}"
 
+    def filled(self, name: str) -> tuple[str, ...]:
+        """All folders that are filled for an attempt, or by it, by either name; resources are not its own."""
+        parts = [ARRIVING, *(part for part in PARTS if part != "resource")]
+        return tuple(f"{path}/{part}" for path in (self.staging(name), self.path(name)) for part in parts)
+
     def begin(self, name: str) -> str:
         """An empty folder of an attempt to be staged, but for inputs that an agent before left on their way in it."""
         path = self.staging(name)

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Raw, Struct, field
 
+from scitq.needs import needs_of
+from scitq.node.cgroups import UNIFIED
 from scitq.node.lifecycle import Phase
 from scitq.node.sampler import Use
 from scitq.wire import End, Ref, unpack_spec
@@ -33,12 +35,20 @@ class Uploaded(Struct, frozen=True, array_like=True):
     problem: str = ""
 
 
+class Given(Struct, frozen=True, array_like=True):
+    """What it has beside its slot that its specification does not tell: numbers of GPUs, its cgroups."""
+
+    gpus: tuple[int, ...] = ()
+    cgroups: tuple[tuple[str, str], ...] = ()
+
+
 class Carried(Struct, frozen=True, array_like=True):
     """What a keeper's records carry for the next agent: `orders.Order.spec`."""
 
     ref: Ref
     spec: Raw
     staged: Staged = Staged()
+    given: Given = Given()
 
 
 class Saved(Struct, frozen=True, array_like=True):
@@ -54,9 +64,11 @@ class Job:
     __slots__ = (
         "awaits",
         "ended",
+        "given",
         "halted",
         "image_user",
         "name",
+        "needs",
         "packed",
         "phase",
         "place",
@@ -80,9 +92,11 @@ class Job:
         self.name = name_of(ref)
         self.packed = packed
         self.spec: Spec = unpack_spec(packed)
+        self.needs = needs_of(self.spec)
         self.phase: Phase = phase
         self.place = 0  # first come, first served
         self.staged = Staged()
+        self.given = Given()
         self.awaits = 0  # how many things its staging still waits for: its folder, its image
         self.image_user = ""  # whom its image names
         self.started_at: float | None = None
@@ -100,18 +114,26 @@ class Job:
     @property
     def stages(self) -> bool:
         """Whether something is to be brought before it can start."""
-        return bool(self.spec.inputs or self.spec.resources or self.spec.container)
+        spec = self.spec
+        return bool(spec.inputs or spec.resources or spec.container or spec.disk)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether nobody but the agent keeps it from more memory than it asked for."""
+        limited = any(hierarchy in (UNIFIED, "memory") for hierarchy, _ in self.given.cgroups)
+        return bool(self.needs.mem) and not self.needs.container and not limited
 
     @property
     def carried(self) -> Carried:
         """What of it is to outlive this agent."""
-        return Carried(self.ref, Raw(self.packed), self.staged)
+        return Carried(self.ref, Raw(self.packed), self.staged, self.given)
 
 
 def adopted(carried: Carried) -> Job:
     """The job of an order that an earlier agent gave."""
     job = Job(carried.ref, bytes(carried.spec))
     job.staged = carried.staged
+    job.given = carried.given
     return job
 
 

@@ -11,6 +11,7 @@ import msgspec
 from scitq.errors import ScitqError
 from scitq.node import orders, outcome
 from scitq.node.carry import Carrier, Tools
+from scitq.node.cgroups import PASSED
 from scitq.node.environment import ImpossibleOwner, owner_of
 from scitq.node.job import Job, Staged, adopted, name_of, unpack_carried
 from scitq.node.lifecycle import HELD_AS, Event, IllegalMove, step
@@ -45,6 +46,7 @@ class Jobs:
         self._places = 0
         self._ready: deque[Job] = deque()  # in the order of their places
         self._ordered: set[str] = set()  # what keepers have, started or not
+        self._watched: set[str] = set()  # what runs, and only the agent holds to its memory
         self._mean: float | None = None  # seconds that commands ran of late
 
     # Joining
@@ -63,6 +65,7 @@ class Jobs:
             job.suspended = held.suspended
             if held.state in ("queued", "running"):
                 self._ordered.add(job.name)
+                self._carrier.hold(job)
                 job.phase = "handed" if held.started is None else "running"
                 if held.started is not None:
                     self._note_start(job, held.started)
@@ -81,6 +84,7 @@ class Jobs:
         for job in over:
             if job.phase == "running":
                 self._over(job)
+        self._carrier.sweep(self._ordered)
         self._carrier.folders.sweep(set(self._jobs))
         self.outbox.sweep(set(self._jobs))
 
@@ -206,10 +210,11 @@ class Jobs:
                 self.outbox.live(Chunk(job.ref, stream, event.offset, event.data, live=True))
             elif isinstance(event, orders.Returned):
                 self._ordered.discard(job.name)
+                self._carrier.free(job)
                 self._advance(job, "returned")
                 if job.phase == "ready":
                     self._carrier.unmake(job)
-                    self._ready = deque(sorted([job, *self._ready], key=lambda job: job.place))
+                    self._enqueue(job)
             elif isinstance(event, orders.AlreadyStarted):
                 self._advance(job, "too_late")
             else:
@@ -217,16 +222,36 @@ class Jobs:
                 self._carrier.cannot_start(job, event.class_, f"it was not started: {event.reason}")
 
     def dispatch(self) -> None:
-        """Start what there is room for, first come first served; containers do not queue ahead."""
-        room = self.pool.limit + self._ahead()
+        """Start what there is room for, first come first served.
+
+        Containers, and who asks for more than a slot, do not queue ahead; who waits for that keeps what comes later
+        waiting.
+        """
+        slots, means = self.pool.limit, self._carrier.means
+        room = slots + self._ahead()
         while self._ready and self.may_start and len(self._ordered) < room:
-            if self._ready[0].spec.container and len(self._ordered) >= self.pool.limit:
-                break
-            job = self._ready.popleft()
+            job = self._ready[0]
+            if job.phase == "ready":
+                if len(self._ordered) >= slots and (job.needs.container or job.needs.asks or not means.untouched):
+                    break
+                if not means.fits(job.needs, slots, len(self._ordered)):
+                    if self._ordered:
+                        break
+                    self._ready.popleft()
+                    self._carrier.cannot_start(job, "lost", means.why_never(job.needs))
+                    continue
+            self._ready.popleft()
             if job.phase == "ready":
                 self._advance(job, "room")
                 if job.problem is None:
                     self._ordered.add(job.name)
+
+    def watch(self) -> None:
+        """End what was seen with more memory than it asked for, where the kernel does not."""
+        for name in list(self._watched):
+            if self.measuring.used(name).memory > self._jobs[name].needs.mem:
+                self._watched.discard(name)
+                self.pool.kill(name, PASSED)
 
     def clean(self) -> tuple[int, int]:
         """Remove what earlier attempts left, in any thread; how many folders, and their bytes."""
@@ -287,9 +312,15 @@ class Jobs:
         for do in instructions:
             self._carrier.carry_out(job, do)
         if event == "staged":
-            self._ready.append(job)
+            self._enqueue(job)
         elif job.phase == "gone":
             self._jobs.pop(job.name, None)
+
+    def _enqueue(self, job: Job) -> None:
+        """Have it start in its turn, which is that of its place."""
+        self._ready.append(job)
+        if len(self._ready) > 1 and job.place < self._ready[-2].place:
+            self._ready = deque(sorted(self._ready, key=lambda job: job.place))
 
     def _ahead(self) -> int:
         """How many orders may wait inside keepers: none while tasks are long, or nothing is known of them."""
@@ -301,10 +332,15 @@ class Jobs:
     def _note_start(self, job: Job, started: orders.Started) -> None:
         job.started_at = started.wall
         root = Root(started.pid, started.ticks, kept=not job.spec.container)
-        self.measuring.begin(job.name, root, self._carrier.folders.path(job.name), time.monotonic())
+        folder = self._carrier.folders.path(job.name)
+        self.measuring.begin(job.name, root, folder, time.monotonic(), closely=job.is_watched)
+        if job.is_watched:
+            self._watched.add(job.name)
 
     def _note_end(self, job: Job, end: orders.Ended | orders.Lost | None) -> None:
         self._ordered.discard(job.name)
+        self._watched.discard(job.name)
+        self._carrier.over(job)
         job.ended = end
         job.used = self.measuring.end(job.name)
         if isinstance(end, orders.Ended):

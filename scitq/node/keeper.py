@@ -6,7 +6,7 @@ It listens on `FOLDER/NUMBER.sock` (made by the agent, handed over with the held
 when the keeper is dead) and records in `FOLDER/NUMBER.records`. Both directions are plain msgpack arrays one after
 the other; the newest agent to connect is the one listened to, after all that its predecessor said.
 
-    agent   start name argv env folder uid gid umask timeout head tail only_read mark spec | back name
+    agent   start name argv env folder uid gid umask timeout head tail only_read cgroups mark spec | back name
             kill name cause | terminate name cause grace | suspend name | resume name | ack name | exit
     keeper  hello version held | start ... and end ... (the records) | output name out err
             live name stream offset bytes | returned name | already name | refused name reason
@@ -24,6 +24,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from scitq.node.cgroups import Cage
 from scitq.node.command import Command
 from scitq.node.offspring import reap_strays
 from scitq.node.oom import OomKills, OomScore
@@ -35,7 +36,7 @@ from scitq.node.spawn import CannotStartError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-VERSION = 1
+VERSION = 2  # of what both say; a keeper of another one finishes what it has, and is ordered nothing more
 TALKATIVE = 256 * 1024  # bytes an agent may leave unread before it hears no more about output
 RETRY = 1.0  # seconds until an end that the disk refused is written again
 LONGEST_WAIT = 3600.0  # seconds: epoll refuses what is past 24 days
@@ -60,6 +61,7 @@ class Keeper:
         self._kills = OomKills()
         self._score = OomScore()
         self._shield = Shield()
+        self._cage = Cage()
 
         self._queue: dict[str, list[Any]] = {}
         self._current: Command | None = None
@@ -102,7 +104,7 @@ class Keeper:
                 self._tell_output(now)
             if now >= self._retry_at:
                 self._write_end()
-            while self._current is None and self._queue and self._unwritten is None:
+            while self._current is None and self._queue and self._unwritten is None and not self._cage.stuck:
                 self._start_next()
             self._rest()
             if (due := self._agent.due()) < math.inf and (not self._queue or now >= due):
@@ -152,7 +154,8 @@ class Keeper:
 
     def _start_next(self) -> None:
         name = next(iter(self._queue))
-        command = Command(self._queue.pop(name), self._outbox, self._kills, self._score, self._shield)
+        order = self._queue.pop(name)
+        command = Command(order, self._outbox, self._kills, self._score, self._shield, self._cage)
         if self._records.grown:
             self._cut()
         self._begin = ["begin", name, command.mark, self._boot, self._session, command.wall, command.spec]

@@ -135,6 +135,7 @@ class KeeperPool:
                 order.head,
                 order.tail,
                 order.only_read,
+                order.cgroups,
                 os.fsencode(f"{self._mesh}/{order.name}"),
                 order.spec,
             ]

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgpack
 
+from scitq.node.keeper import VERSION
 from scitq.node.orders import Held, Order, Started, ended
 
 _PATIENCE = 5.0  # seconds for a living keeper to answer, or a dying one to be gone
@@ -92,7 +93,11 @@ class Line:
         self._link.setblocking(False)
         if messages is None:
             return None
-        held = [_held(one) for one in messages[0][2]]
+        _, version, holds = messages[0]
+        if version != VERSION:  # it would not understand our orders
+            self.leaving = True
+            self.say(["exit"])
+        held = [_held(one) for one in holds]
         self.queue = {one.name: None for one in held if one.state == "queued"}
         self.running = next((one.name for one in held if one.state == "running"), "")
         self.ended = {one.name for one in held if one.state == "ended"}

@@ -21,10 +21,14 @@ class Measuring:
         """When `tick` has something to do, by monotonic clock."""
         return min(self._sampler.due, self._footprints.due)
 
-    def begin(self, name: str, root: Root, folder: str, now: float) -> None:
-        """It runs, or is found running."""
-        self._sampler.begin(name, root, now)
+    def begin(self, name: str, root: Root, folder: str, now: float, *, closely: bool = False) -> None:
+        """It runs, or is found running; `closely`: its memory is to be looked at as often as ever."""
+        self._sampler.begin(name, root, now, closely=closely)
         self._footprints.begin(name, folder, now)
+
+    def used(self, name: str) -> Use:
+        """The most that was seen of its processes so far."""
+        return self._sampler.used(name)
 
     def end(self, name: str) -> Use:
         """The most that was seen of it, which is forgotten."""

@@ -16,8 +16,8 @@ class Order(Struct, frozen=True, kw_only=True):
 
     `env` is the whole environment of the task (`SCITQ_ATTEMPT` is added to it). `folder` exists. `timeout` is in
     seconds of running, suspended time not counted. `head` and `tail` bound each of stdout and stderr, in bytes:
-    `head` None keeps everything. `only_read`: folders that it cannot write to, where mounts are allowed. `spec` comes
-    back untouched after a restart of the agent.
+    `head` None keeps everything. `only_read`: folders that it cannot write to, where mounts are allowed. `cgroups`:
+    hierarchy and folder of each one that it is born in. `spec` comes back untouched after a restart of the agent.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Order(Struct, frozen=True, kw_only=True):
     head: int | None = None
     tail: int = 0
     only_read: tuple[bytes, ...] = ()
+    cgroups: tuple[tuple[str, str], ...] = ()
     spec: bytes = b""
 
 
@@ -108,7 +109,8 @@ class Ended(Struct, frozen=True):
     (Once more even after that, when its keeper dies before it cut its records: acknowledge it again.)
 
     Exactly one of `code`, `signal`, `problem` tells how: `problem` is the reason why it never started. `cause` is
-    what was given with a kill or terminate order, or "timeout"; a command may have ended by itself all the same.
+    what was given with a kill or terminate order, "timeout" or PASSED; a command may have ended by itself all
+    the same.
     `wall` times are UTC; `seconds` ran by monotonic clock without `suspended`; `max_rss` is None when it was below
     what the keeper itself holds (the kernel cannot tell less). `read_bytes` came from disks, `written_bytes` went
     into files of disks.
@@ -185,6 +187,6 @@ class Held(Struct, frozen=True, kw_only=True):
 
 
 def ended(record: list[Any]) -> Ended:
-    """The end record of a keeper, as the agent sees it."""
-    fields: tuple[Any, ...] = (*record[1:-2], Kept(*record[-2]), Kept(*record[-1]))
+    """The end record of a keeper, as the agent sees it; one of before has less at its end."""
+    fields: tuple[Any, ...] = (*record[1:13], Kept(*record[13]), Kept(*record[14]), *record[15:])
     return Ended(*fields)

@@ -5,19 +5,29 @@ from typing import Literal
 
 from scitq.model import Class, Outcome, Stream
 from scitq.node import orders
+from scitq.node.cgroups import PASSED
 from scitq.node.job import Staged, Uploaded
+from scitq.node.progress import amount
 from scitq.node.sampler import Use
 
 
 def ended(
-    end: orders.Ended, staged: Staged, uploaded: Uploaded, used: Use, spoiled: tuple[str, ...] = (), *, halted: bool
+    end: orders.Ended,
+    staged: Staged,
+    uploaded: Uploaded,
+    used: Use,
+    spoiled: tuple[str, ...] = (),
+    *,
+    halted: bool,
+    mem: int = 0,
 ) -> Outcome:
-    """The outcome of a command that a keeper was ordered to start; `spoiled`: resources changed while it used them.
+    """The outcome of a command that was ordered to start; `spoiled`: resources changed while it used them.
 
+    `mem`: bytes that it had asked for, 0 for none.
     The kernel's own count (its largest process, all that was waited for) or what was seen of the tree: whichever is
     more.
     """
-    class_, reason = _class(end, halted=halted)
+    class_, reason = _class(end, halted=halted, mem=mem)
     if uploaded.problem:
         class_, reason = class_ or "upload", "; ".join(filter(None, (reason, uploaded.problem)))
     for uri in spoiled:
@@ -79,13 +89,15 @@ def unstarted(class_: Class, reason: str, staged: Staged) -> Outcome:
     )
 
 
-def _class(end: orders.Ended, *, halted: bool) -> tuple[Class, str]:
+def _class(end: orders.Ended, *, halted: bool, mem: int) -> tuple[Class, str]:
     if halted:
         return "cancelled", "stopped by order"
     if end.problem is not None:
         return "exit", end.problem
     if end.code == 0:
         return "", ""
+    if end.cause == PASSED and mem:
+        return "oom", f"used its {amount(mem)} (--mem)"
     if end.cause == "timeout":
         return "timeout", f"ran longer than its limit: ended after {end.seconds:.3g} s"
     if end.oom:

@@ -86,11 +86,14 @@ class Sampler:
         self._peaks: dict[str, Use] = {}
         self._begun: dict[str, float] = {}
         self._next: dict[str, float] = {}
+        self._closely: set[str] = set()  # these are sampled OFTEN however old they are
         self._rest_until = -math.inf
         self._looking = False
 
-    def begin(self, name: str, root: Root, now: float) -> None:
-        """It runs, or is found running."""
+    def begin(self, name: str, root: Root, now: float, *, closely: bool = False) -> None:
+        """It runs, or is found running; `closely`: it is to be looked at as often as ever."""
+        if closely:
+            self._closely.add(name)
         self._roots[name] = root
         self._peaks[name] = Use()
         self._begun[name] = now
@@ -102,10 +105,15 @@ class Sampler:
         """The most that was seen of it, which is forgotten."""
         self._roots.pop(name, None)
         self._begun.pop(name, None)
+        self._closely.discard(name)
         self._next.pop(name, None)
         if not self._roots:
             self.due = math.inf
         return self._peaks.pop(name, Use())
+
+    def used(self, name: str) -> Use:
+        """The most that was seen of it so far."""
+        return self._peaks.get(name, Use())
 
     def tick(self, now: float) -> None:
         """Have those looked at whose time has come, and those who would be next by themselves."""
@@ -114,7 +122,7 @@ class Sampler:
         chosen = {}
         if min(self._next.values()) <= now:
             for name, begun in self._begun.items():
-                every = OFTEN if now < begun + YOUNG else SELDOM
+                every = OFTEN if now < begun + YOUNG or name in self._closely else SELDOM
                 if self._next[name] <= now + every / 2:
                     self._next[name] = now + every
                     chosen[name] = (self._roots[name], self._peaks[name].memory)

@@ -60,6 +60,7 @@ def stage(name: str, spec: Spec, owner: Owner | None, store: Store, stop: thread
             folders.give(path, owner)
     except (FetchError, OSError) as error:
         store.disk.enter(name)  # until it is told, and what came may go
+        store.disk.came(name)
         store.resources.release(name)
         if os.path.isdir(path):
             os.rename(path, store.folders.path(name))
@@ -83,7 +84,7 @@ class _Group(threading.Event):
 
 
 class _Staging:
-    """One task's: first resources, for which no room of its own is held meanwhile, then inputs."""
+    """One task's: first resources, for which no room of its own is held meanwhile, then its own room, then inputs."""
 
     def __init__(self, name: str, spec: Spec, store: Store, stop: threading.Event) -> None:
         self._name = name
@@ -106,6 +107,8 @@ class _Staging:
         path = self._store.folders.begin(self._name)
         self._store.leftovers.hand_over(self._name, path)
         arrivals = Arrivals(f"{path}/{ARRIVING}")
+        if self._spec.disk:
+            self._store.disk.check(self._spec.disk)
         self._each("resources are here", resources, self._resource)
         seen = dict(zip(inputs, self._each("inputs are looked at", inputs, self._look), strict=True))
         _refuse_taken(seen)
@@ -114,7 +117,8 @@ class _Staging:
             self._each("inputs are here", inputs, lambda uri: self._input(arrivals, uri, seen[uri]))
         finally:
             self._store.disk.enter(self._name)  # before the reservation ends, or its room would seem nobody's
-            self._store.disk.came(self._name)
+            if not self._spec.disk:
+                self._store.disk.came(self._name)
         for uri in inputs:
             arrivals.land(uri, f"{path}/input")
         for uri in resources:
@@ -124,8 +128,14 @@ class _Staging:
     def _reserve(self, arrivals: Arrivals, seen: dict[str, Seen]) -> None:
         size = sum(expected(uri, one) for uri, one in seen.items())
         until = self._begin + (self._spec.download_timeout or float("inf"))
-        if seen:
-            with self._item("", 0) as item:
+        own = self._spec.disk
+        if not own and not seen:
+            return
+        with self._item("", 0) as item:
+            if own:
+                paths = self._store.folders.filled(self._name)
+                self._store.disk.claim(self._name, paths, max(own, size), self._group, until, item.say)
+            else:
                 self._store.disk.reserve(self._name, arrivals.folder, size, self._group, until, item.say)
 
     def _item(self, what: str, total: int) -> Item:

@@ -6,18 +6,22 @@ import msgspec
 
 from scitq.model import Word
 from scitq.node.environment import Environment, Owner, encoded, user_of_container
+from scitq.node.gpus import docker_words
 from scitq.node.job import Job
+from scitq.node.means import Share
 from scitq.node.orders import ContainerOrder, Order
 
 
-def command(job: Job, owner: Owner | None, folder: str, environment: Environment, cpus: int, resources: str) -> Order:
+def command(
+    job: Job, owner: Owner | None, folder: str, environment: Environment, share: Share, resources: str
+) -> Order:
     """The order of a task without a container, in a folder that is ready; `resources`: where all of them lie."""
     spec = job.spec
     head, tail = _kept(spec.log_limit)
     return Order(
         name=job.name,
         argv=[encoded(word) for word in spec.command],
-        env=environment.of(spec, owner, folder, cpus),
+        env=environment.of(spec, owner, folder, share),
         folder=os.fsencode(folder + "/tmp"),  # noqa: S108 - the task's own
         uid=None if owner is None else owner.uid,
         gid=None if owner is None else owner.gid,
@@ -25,12 +29,16 @@ def command(job: Job, owner: Owner | None, folder: str, environment: Environment
         head=head,
         tail=tail,
         only_read=(os.fsencode(f"{folder}/resource"), os.fsencode(resources)) if spec.resources else (),
+        cgroups=job.given.cgroups,
         spec=msgspec.msgpack.encode(job.carried),
     )
 
 
-def container(job: Job, folder: str, data: str, cpus: int) -> ContainerOrder:
-    """The order of a task in a container, in a folder that is ready; `data` is mounted too, unless ""."""
+def container(job: Job, folder: str, data: str, share: Share) -> ContainerOrder:
+    """The order of a task in a container, in a folder that is ready; `data` is mounted too, unless "".
+
+    GPUs that it did not ask of scitq are docker's to give, as `-O` says.
+    """
     spec = job.spec
     head, tail = _kept(spec.log_limit)
     return ContainerOrder(
@@ -38,10 +46,17 @@ def container(job: Job, folder: str, data: str, cpus: int) -> ContainerOrder:
         image=spec.container,
         options=spec.container_options,
         command=[_text(word) for word in spec.command],
-        env={"CPU": str(cpus), **{name: _text(value) for name, value in spec.env.items()}},
+        env={
+            "CPU": str(share.cpus),
+            "MEM": str(share.mem),
+            **{name: _text(value) for name, value in spec.env.items()},
+        },
         folder=folder,
         data=data,
         user=user_of_container(spec, job.image_user),
+        cpu=share.cpu_limit,
+        mem=share.mem_limit,
+        devices=tuple(docker_words(share.gpus)) if spec.gpu else (),
         timeout=spec.run_timeout,
         head=head,
         tail=tail,

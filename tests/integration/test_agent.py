@@ -53,7 +53,7 @@ def test_the_environment_is_exactly_what_is_promised(broker: ScriptedBroker, age
     home = tmp_path / "scratch" / "tasks" / "7.1"
 
     assert found.keys() == {
-        *("PATH", "HOME", "LANG", "USER", "HOSTNAME", "INPUT", "OUTPUT", "RESOURCE", "TEMP", "CPU"),
+        *("PATH", "HOME", "LANG", "USER", "HOSTNAME", "INPUT", "OUTPUT", "RESOURCE", "TEMP", "CPU", "MEM"),
         *("SCITQ_ATTEMPT", "COLOUR"),
     }
     assert found["INPUT"] == f"{home}/input"

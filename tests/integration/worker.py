@@ -13,7 +13,10 @@ from tests.integration.broker_script import DEADLINE
 
 
 class Worker:
-    """One agent process on a scratch folder; `start` again after `kill` to be its successor."""
+    """One agent process on a scratch folder; `start` again after `kill` to be its successor.
+
+    `limits` False: it may make no cgroups.
+    """
 
     def __init__(self, address: str, scratch: Path, **options: object) -> None:
         self.scratch = scratch
@@ -71,12 +74,15 @@ def worker(address: str, scratch: Path, **options: object) -> Iterator[Worker]:
 def main() -> int:
     from scitq.config import Server
     from scitq.errors import ScitqError
+    from scitq.node import limits
     from scitq.node.main import run
     from scitq.node.settings import Settings
 
     options = json.loads(sys.argv[1])
     server = Server(address=options.pop("address"))
     scratch = Path(options.pop("scratch"))
+    if not options.pop("limits", True):  # as where this user may make no cgroups
+        limits.places = lambda root="": {}
     try:
         return run(Settings(server=server, scratch=scratch, **options))
     except ScitqError as problem:

@@ -34,6 +34,10 @@ STAGED = Staged(2.0, 100, {"file:///a": "v1"})
         ({"code": None, "signal": 9}, False, "signal", "SIGKILL"),
         ({"code": None, "signal": 35}, False, "signal", "35"),
         ({"code": None, "signal": 9, "oom": True}, False, "oom", "memory"),
+        ({"code": None, "signal": 9, "oom": True, "cause": "mem"}, False, "oom", "used its 2 GiB (--mem)"),
+        ({"code": 1, "oom": True, "cause": "mem"}, False, "oom", "used its 2 GiB (--mem)"),
+        ({"oom": True, "cause": "mem"}, False, "", ""),
+        ({"code": None, "signal": 9, "cause": "mem"}, True, "cancelled", "order"),
         ({"code": None, "signal": 15, "cause": "timeout"}, False, "timeout", "4 s"),
         ({"code": 1, "cause": "timeout"}, False, "timeout", "4 s"),
         ({"cause": "timeout"}, False, "", ""),
@@ -43,7 +47,7 @@ STAGED = Staged(2.0, 100, {"file:///a": "v1"})
     ],
 )
 def test_how_a_command_ended(changes: dict[str, object], halted: bool, class_: Class, reason: str) -> None:
-    found = outcome.ended(replace(GOOD, **changes), STAGED, Uploaded(), Use(), halted=halted)
+    found = outcome.ended(replace(GOOD, **changes), STAGED, Uploaded(), Use(), halted=halted, mem=2 << 30)
 
     assert found.class_ == class_
     assert reason in found.reason
