@@ -75,6 +75,8 @@ def _options(entry: Entry) -> list[str]:
         *("--continue", "--allow-overwrite", "--auto-file-renaming=false", "--file-allocation=none"),
         *("--auto-save-interval=5", f"--split={most}", f"--max-connection-per-server={most}", "--min-split-size=16M"),
         *("--max-tries=1", f"--timeout={stall}", "--no-netrc", "--follow-metalink=false", "--follow-torrent=false"),
+        # Else it waits for the server's last word, for as long as the stall, when that came together with the first.
+        "--ftp-reuse-connection=false",
     ]
 
 

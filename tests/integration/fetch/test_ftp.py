@@ -20,6 +20,7 @@ from scitq.fetch.retries import patiently
 from scitq.fetch.settings import settings
 from scitq.fetch.storage import Entry, Watch
 from scitq.fetch.uri import parse
+from tests.servers.hasty_ftp import hasty_ftp
 from tests.servers.pyftpd import PASSWORD, USER, pyftpd
 from tests.servers.vsftpd import vsftpd
 
@@ -266,6 +267,17 @@ class TestAria2:
         assert (tmp_path / "a").stat().st_mtime == entry.modified
         assert not list(tmp_path.glob(".fetch-*"))
         storage.close()
+
+    def test_it_waits_for_no_word_that_it_has_had(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "fetch.toml").write_text("[limits]\nstall_s = 600\n")
+        monkeypatch.setenv("SCITQ_FETCH_CONFIG", str(tmp_path / "fetch.toml"))
+        settings.cache_clear()
+        with hasty_ftp(b"it") as host:
+            entry = Entry("a", 2, "v", md5=hashlib.md5(b"it").hexdigest())
+            Backend(parse(f"ftp@aria2://{host}")).download(f"{host}/a", entry, str(tmp_path / "a"), Watch())
+        settings.cache_clear()
+
+        assert (tmp_path / "a").read_bytes() == b"it"
 
     @pytest.mark.parametrize(
         ("path", "md5", "said"),
