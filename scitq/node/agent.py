@@ -57,8 +57,7 @@ class Agent:
         self._settings = settings
         self._scratch = scratch
         self._machine = machine
-        gpus: list[Device] = []  # filled when their makers' programs have told of them
-        self._gpus = gpus
+        self._gpus: list[Device] = []  # filled when their makers' programs have told of them
         self._asks_for_gpus = True
         self._concurrency = max(1, settings.concurrency)
         self._crew = Crew()
@@ -70,7 +69,7 @@ class Agent:
         self._tools = Tools(
             cpus=machine.cpus,
             memory=machine.memory,
-            gpus=gpus,
+            gpus=self._gpus,
             environment=Environment(settings.path),
             resources=Resources(scratch.resources, disk, progress),
             disk=disk,

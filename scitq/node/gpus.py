@@ -47,7 +47,7 @@ def variables(devices: Iterable[Device]) -> dict[str, str]:
     return found
 
 
-def docker_words(devices: Iterable[Device]) -> list[str]:
+def container_names(devices: Iterable[Device]) -> list[str]:
     """The names of GPUs for a container: as the container device interface has them, or their files."""
     nvidia, amd = _by_maker(devices)
     return [*(CDI + one.id for one in nvidia), *([KFD] if amd else []), *(one.path for one in amd)]

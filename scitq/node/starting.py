@@ -6,7 +6,7 @@ import msgspec
 
 from scitq.model import Word
 from scitq.node.environment import Environment, Owner, encoded, user_of_container
-from scitq.node.gpus import docker_words
+from scitq.node.gpus import container_names
 from scitq.node.job import Job
 from scitq.node.means import Share
 from scitq.node.orders import ContainerOrder, Order
@@ -56,7 +56,7 @@ def container(job: Job, folder: str, data: str, share: Share) -> ContainerOrder:
         user=user_of_container(spec, job.image_user),
         cpu=share.cpu_limit,
         mem=share.mem_limit,
-        devices=tuple(docker_words(share.gpus)) if spec.gpu else (),
+        devices=tuple(container_names(share.gpus)) if spec.gpu else (),
         timeout=spec.run_timeout,
         head=head,
         tail=tail,

@@ -19,7 +19,10 @@ import pytest
 
 from tests.e2e.home import Home
 from tests.e2e.manual import Page, Step, is_as_expected, read
+from tests.engines import lent
+from tests.servers.dockerd import started
 from tests.servers.ena import Ena, ena
+from tests.servers.nvidia import NvidiaDockerd, nvidia_smi
 from tests.servers.rclone import rclone_s3
 from tests.sources import ROOT
 
@@ -162,20 +165,30 @@ def archives(tmp_path: Path) -> Iterator[Ena]:
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest) -> dict[str, str]:
-    """For the page of containers: a docker engine that has the image which it names."""
-    if "[containers]" not in request.node.name:
-        return {}
-    docker: Dockerd = request.getfixturevalue("docker")
-    docker.add_image("ubuntu:latest")
-    return {"DOCKER_HOST": docker.host}
+def engine(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """For the pages of containers and GPUs: a docker engine that has the image which they name."""
+    if "[containers]" in request.node.name:
+        docker: Dockerd = request.getfixturevalue("docker")
+        docker.add_image("ubuntu:latest")
+        yield {"DOCKER_HOST": docker.host}
+    elif "[gpus]" in request.node.name:
+        if reason := NvidiaDockerd.cannot_start():
+            pytest.skip(reason)
+        lent(request)
+        with started(NvidiaDockerd) as one:
+            one.add_ngc_image()
+            yield {"DOCKER_HOST": one.host}
+    else:
+        yield {}
 
 
 @pytest.fixture
-def reader(archives: Ena, engine: dict[str, str]) -> Iterator[Reader]:
+def reader(request: pytest.FixtureRequest, archives: Ena, engine: dict[str, str]) -> Iterator[Reader]:
     # Short, for the socket of the mesh has a path of at most 100 bytes.
     folder = Path(tempfile.mkdtemp(prefix="ada-", dir="/tmp"))
     reader = Reader(Home(folder), archives, engine)
+    if "[gpus]" in request.node.name:
+        nvidia_smi(folder / "bin", 2)
     try:
         yield reader
     finally:

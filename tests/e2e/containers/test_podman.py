@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.containers.kit import output, run, task
+from tests.e2e.containers.kit import control_groups, output, run, task
 from tests.e2e.home import Home, until
 from tests.engines import lent
 from tests.servers.dockerd import started
+from tests.servers.nvidia import nvidia_smi
 from tests.servers.podman import Podman
 
 
@@ -30,6 +31,7 @@ def house(request: pytest.FixtureRequest, engine: Podman, tmp_path: Path) -> Ite
         one.scitq("up")
         yield one
         until(lambda: not engine.containers(), "no container is left")
+        until(lambda: not control_groups(one), "no control group is left")
     except BaseException:
         print(one.said())
         raise
@@ -68,3 +70,16 @@ def test_a_task_in_podman_can_be_cancelled(house: Home) -> None:
         until(lambda: next(iter(client.tasks([number]))).status == "running", "it runs")
         client.cancel([number])
         assert client.wait([number], timeout=30)[0].status == "cancelled"
+
+
+def test_a_podman_that_would_give_no_gpu_says_so(house: Home) -> None:
+    nvidia_smi(house.folder / "bin", 1)
+    house.kill_and_restart(house.worker)
+    with house.client() as client:
+        until(lambda: client.workers()[0].gpus, "the worker tells of its GPU")
+        engine = client.workers()[0].engine
+    if not engine.startswith(("podman 4.", "podman 5.0", "podman 5.1", "podman 5.2", "podman 5.3")):
+        pytest.skip(f"{engine} gives them, where there are any")
+    end, _, _ = run(house, task("true", gpu=1.0))
+    assert (end.class_, end.exit_code) == ("exit", None)
+    assert f"{engine} gives containers no GPU" in end.reason

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from scitq.needs import ALL_GPUS
-from scitq.node.gpus import EXACT, Assignments, Device, docker_words, variables
+from scitq.node.gpus import EXACT, Assignments, Device, container_names, variables
 
 
 def card(number: int) -> Device:
@@ -111,9 +111,9 @@ def test_one_variable_says_it_for_amd() -> None:
 
 
 def test_containers_are_given_devices_by_name_or_file() -> None:
-    assert docker_words([card(3), card(1)]) == ["nvidia.com/gpu=GPU-0003", "nvidia.com/gpu=GPU-0001"]
-    assert docker_words([amd(0, "0"), amd(1, "1")]) == ["/dev/kfd", "/dev/dri/renderD128", "/dev/dri/renderD129"]
-    assert docker_words([]) == []
+    assert container_names([card(3), card(1)]) == ["nvidia.com/gpu=GPU-0003", "nvidia.com/gpu=GPU-0001"]
+    assert container_names([amd(0, "0"), amd(1, "1")]) == ["/dev/kfd", "/dev/dri/renderD128", "/dev/dri/renderD129"]
+    assert container_names([]) == []
 
 
 ASKED = st.one_of(st.integers(0, 3).map(float), st.just(ALL_GPUS), st.sampled_from([0.1, 0.25, 0.3, 0.5, 0.9]))
