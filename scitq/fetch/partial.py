@@ -9,6 +9,7 @@ import re
 import threading
 import time
 from contextlib import suppress
+from functools import cache
 from typing import Self
 
 from scitq.fetch.spans import Span, Spans
@@ -17,7 +18,9 @@ from scitq.fetch.storage import FetchError
 # The names of files that are not whole: no storage lists them.
 NOT_WHOLE = re.compile(r"\.fetch-[0-9a-f]{16}(\.json(\.new)?|\.aria2c(\.json|\.aria2(__temp)?)?|-[0-9a-f]{16})?")
 
-_SAVE_S = 5.0  # between two looks at the disk: what is lost with the machine, never with the process alone
+# Between two saves, growing from the first to the other: what is lost when the process dies. What dies with the
+# machine is what came since the last pause of full length: only then the disk is waited for.
+_FIRST_S, _SAVE_S = 0.1, 5.0
 _RESERVED = 64 << 20  # bytes; smaller files are not worth asking for the room first
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -43,7 +46,7 @@ class Partial:
         self._guard = threading.Lock()
         self._saver: threading.Thread | None = None
         self._failure: OSError | None = None
-        self._saved = False
+        self._saved = self._lasting = False  # whether there is a sidecar, and of what is on disk
         self._done = False
         self.fd = lock(self._path)
         try:
@@ -54,7 +57,8 @@ class Partial:
                 os.unlink(self._path)
             os.close(self.fd)
             raise
-        self._save_at = time.monotonic() + _SAVE_S
+        self._pause_s = _FIRST_S
+        self._save_at = time.monotonic() + self._pause_s
 
     def __enter__(self) -> Self:
         return self
@@ -87,15 +91,17 @@ class Partial:
             now = time.monotonic()
             if now < self._save_at or not self._version or (self._saver is not None and self._saver.is_alive()):
                 return
-            self._save_at = now + _SAVE_S
             # In a thread of its own: a slow disk must not hold up the connection.
-            self._saver = threading.Thread(target=self._save_aside, daemon=True)
+            lasting = self._pause_s >= _SAVE_S
+            self._saver = threading.Thread(target=self._save_aside, args=(lasting,), daemon=True)
             self._saver.start()
+            self._pause_s = min(2 * self._pause_s, _SAVE_S)
+            self._save_at = now + self._pause_s
 
     def finish(self, modified: float | None = None) -> None:
         """Give the file its final name, in the place of what has it, and the time of its source (seconds since 1970).
 
-        What took long enough to be kept meanwhile is on disk before it has that name. Raises OSError.
+        What took so long that it was brought to the disk meanwhile is there before it has that name. Raises OSError.
         """
         if self._saver is not None:
             self._saver.join()
@@ -107,7 +113,7 @@ class Partial:
         os.ftruncate(self.fd, size)
         if modified is not None:
             os.utime(self.fd, (modified, modified))
-        if self._saved:
+        if self._lasting:
             os.fdatasync(self.fd)
         os.rename(self._path, self._target)
         self._done = True
@@ -130,7 +136,7 @@ class Partial:
         except FileNotFoundError:
             os.ftruncate(self.fd, 0)
             return
-        self._saved = True
+        self._saved = self._lasting = True
         spans = _told(content, self._version, self.size)
         if spans is None or spans.end > os.fstat(self.fd).st_size:
             self._begin_anew()
@@ -146,34 +152,42 @@ class Partial:
                 os.fsync(folder)
             finally:
                 os.close(folder)
-        self._saved = False
+        self._saved = self._lasting = False
         self._spans = Spans()
         os.ftruncate(self.fd, 0)
 
     def _keep(self) -> None:
         if self._version and self.size >= 0 and self._spans.end and self._failure is None:
             with suppress(OSError):  # what was told before holds; why the transfer ends is the better story
-                self._save()
+                self._save(lasting=True)
         elif not self._saved:
             os.unlink(self._path)
 
-    def _save_aside(self) -> None:
+    def _save_aside(self, lasting: bool) -> None:
         try:
-            self._save()
+            self._save(lasting=lasting)
         except OSError as error:
             self._failure = error
 
-    def _save(self) -> None:
-        """Tell what is here, once it is on disk; a reader sees the old sidecar or the new one, whole."""
-        here = self.here()
-        os.fdatasync(self.fd)
+    def _save(self, *, lasting: bool) -> None:
+        """Tell what is here; a reader sees the old sidecar or the new one, whole.
+
+        A `lasting` one tells what is on disk. Another one means nothing after a restart of the machine.
+        """
+        told = {"version": self._version, "size": self.size, "here": self.here()}
+        if lasting:
+            os.fdatasync(self.fd)
+        else:
+            told["boot"] = _boot()
         new = f"{self._sidecar}.new"
         with open(new, "w", encoding="utf-8") as stream:
-            json.dump({"version": self._version, "size": self.size, "here": here}, stream)
-            stream.flush()
-            os.fdatasync(stream.fileno())
+            json.dump(told, stream)
+            if lasting:
+                stream.flush()
+                os.fdatasync(stream.fileno())
         os.rename(new, self._sidecar)
         self._saved = True
+        self._lasting = self._lasting or lasting
 
 
 def kept(target: str, version: str, size: int) -> int:
@@ -195,9 +209,17 @@ def _told(content: bytes, version: str, size: int) -> Spans | None:
             if not 0 <= begin < end:
                 raise ValueError(begin, end)
             spans.add(begin, end)
-        if version and spans.end <= size and (told["version"], told["size"]) == (version, size):
+        alive = "boot" not in told or told["boot"] == _boot()
+        if version and alive and spans.end <= size and (told["version"], told["size"]) == (version, size):
             return spans
     return None
+
+
+@cache
+def _boot() -> str:
+    """What tells this start of the machine from all others."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        return stream.read().strip()
 
 
 def beside(target: str) -> str:

@@ -456,7 +456,7 @@ from scitq.fetch.backends.http import Backend
 from scitq.fetch.storage import Watch
 from scitq.fetch.uri import parse
 from scitq.fetch.web import Web
-partial._SAVE_S = 0
+partial._FIRST_S = 0
 pieces.LARGE = 1 << 40
 path, target = sys.argv[1:]
 backend = Backend(parse(f"http://{path}"))

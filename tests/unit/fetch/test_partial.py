@@ -15,7 +15,7 @@ from scitq.fetch.storage import FetchError
 WRITER = """
 import os, sys
 from scitq.fetch import partial
-partial._SAVE_S = 0
+partial._FIRST_S, partial._SAVE_S = 0, float(sys.argv[2])
 with partial.Partial(sys.argv[1], "etag:1", 100) as file:
     for begin, end in (0, 30), (60, 80):
         os.pwrite(file.fd, b"x" * (end - begin), begin)
@@ -100,10 +100,11 @@ def test_the_next_one_goes_on_where_the_last_one_ended(target: str) -> None:
     assert left(Path(target).parent) == ["reads.gz"]
 
 
-def test_what_a_killed_process_wrote_is_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("full_pause", ["0", "1e6"])
+def test_what_a_killed_process_wrote_is_used(tmp_path: Path, full_pause: str) -> None:
     path = str(tmp_path / "a")
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER, path],
+        [sys.executable, "-c", WRITER, path, full_pause],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": os.getcwd()},
@@ -118,6 +119,32 @@ def test_what_a_killed_process_wrote_is_used(tmp_path: Path) -> None:
         assert file.here() == [(0, 30), (60, 80)]
         assert file.missing(100) == [(30, 60), (80, 100)]
         assert os.pread(file.fd, 100, 0).strip(b"\0") == b"x" * 30 + b"\0" * 30 + b"x" * 20
+
+
+def test_what_was_not_on_disk_is_not_believed_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partial, "_FIRST_S", 0.0)
+    file = Partial(str(tmp_path / "a"), "etag:1", 100)
+    write(file, 0, 50)
+    assert file._saver is not None
+    file._saver.join()
+    os.close(file.fd)  # as a death of the process would
+
+    assert kept(str(tmp_path / "a"), "etag:1", 100) == 50
+    monkeypatch.setattr(partial, "_boot", lambda: "another")
+    with Partial(str(tmp_path / "a"), "etag:1", 100) as after:
+        assert after.here() == []
+
+
+def test_what_comes_in_no_time_waits_for_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial, "_FIRST_S", 0.0)
+    monkeypatch.setattr(os, "fdatasync", lambda fd: pytest.fail("waited for the disk"))
+    with Partial(str(tmp_path / "a"), "v", 10) as file:
+        write(file, 0, 10)
+        file.finish()
+
+    assert left(tmp_path) == ["a"]
 
 
 def test_how_much_was_kept_can_be_told(target: str) -> None:
@@ -219,6 +246,7 @@ def test_a_disk_that_fails_behind_is_told(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(fd: int) -> None:
         raise OSError(5, "Input/output error")
 
+    monkeypatch.setattr(partial, "_FIRST_S", 0.0)
     monkeypatch.setattr(partial, "_SAVE_S", 0.0)
     monkeypatch.setattr(os, "fdatasync", fail)
     with Partial(str(tmp_path / "a"), "v", 10) as file:
@@ -232,6 +260,7 @@ def test_a_disk_that_fails_behind_is_told(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_many_threads_write_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial, "_FIRST_S", 0.0)
     monkeypatch.setattr(partial, "_SAVE_S", 0.0)
     with Partial(str(tmp_path / "a"), "v", 4000) as file:
         pieces = file.missing(10)
