@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from scitq.node.containers import groups
 from scitq.node.containers.answers import (
     EngineAway,
     EngineRefused,
@@ -65,6 +66,7 @@ class Engine:
         self._api_version = api
         self._client: docker.APIClient | None = None
         self._shares_fate: bool | None = None
+        self._leaves_groups: bool | None = None
 
     def __str__(self) -> str:
         """As workers announce it."""
@@ -76,6 +78,17 @@ class Engine:
         if self._shares_fate is None:
             self._shares_fate = self.kind == "docker" and not self._ask("info").get("LiveRestoreEnabled")
         return self._shares_fate
+
+    @property
+    def leaves_groups(self) -> bool:
+        """Whether a control group that it makes above a container's own stays, and may be removed by this process.
+
+        With systemd, which many engines have make their groups, it is systemd that removes it.
+        """
+        if self._leaves_groups is None:
+            where = self._ask("info").get("CgroupDriver") if groups.are_ours(self._process()) else ""
+            self._leaves_groups = where == "cgroupfs"
+        return self._leaves_groups
 
     # Containers
 
@@ -249,16 +262,19 @@ class Engine:
 
     def instance(self) -> str:
         """Which process answers, with its start; "" where that cannot be told."""
+        pid = self._process()
+        return f"{pid}.{started_at(pid)}" if pid > 1 else ""  # 1, the system's service manager, holds it for others
+
+    def _process(self) -> int:
+        """The number of the process that answers, 0 where that cannot be told."""
         path = self.where.removeprefix("unix://")
         if path == self.where:
-            return ""
+            return 0
         try:
             with socket.socket(socket.AF_UNIX) as line:
                 line.connect(path)
                 pid, _, _ = struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-            if pid <= 1:  # the system's service manager holds the socket, whoever answers
-                return ""
-            return f"{pid}.{started_at(pid)}"
+            return int(pid)
         except OSError as problem:
             raise EngineAway(str(problem)) from None
 

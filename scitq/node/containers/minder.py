@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from scitq.node import orders
-from scitq.node.containers import words
+from scitq.node.containers import groups, words
 from scitq.node.containers.answers import (
     EngineAway,
     EngineRefused,
@@ -20,12 +20,14 @@ from scitq.node.containers.answers import (
 )
 from scitq.node.containers.engine import Engine, started_at
 from scitq.node.containers.logs import Log, demultiplexed
+from scitq.node.containers.meter import Meter
 from scitq.node.containers.record import Record
 from scitq.node.containers.reins import Reins, Shop
 from scitq.node.say import say
 
 AWAY_SECONDS = 0.5  # between looks whether the engine is back, or nobody wants it any more
 SETTLING_SECONDS = 1.0  # that a container may take to end after its output has
+LEAVING_SECONDS = (0.01, 0.1, 1.0)  # between looks whether the engine's own last process has left the control group
 ENGINE_DIED = "the container engine died or was restarted under it"
 
 
@@ -36,6 +38,7 @@ class Minder(Reins):
         """`order` None: an earlier agent gave it."""
         super().__init__(shop, record)
         self.log = Log(f"{shop.outbox}/{record.name}", record.head, record.tail, again=order is None)
+        self._meter = Meter(shop.owner.group(record.name))
         self._order = order
         self._attached: Iterator[bytes] | None = None  # its output, from before its start on
         self._generation: int | None = None  # of the engine under which it is known to have run
@@ -123,7 +126,8 @@ class Minder(Reins):
 
     def _create_by_docker(self, engine: Engine, order: orders.ContainerOrder) -> None:
         try:
-            engine.create(words.create(order, self._shop.owner, str(engine)))
+            group = self._shop.owner.group(order.name) if engine.leaves_groups else ""
+            engine.create(words.create(order, self._shop.owner, str(engine), group))
         except NoSuchImage as problem:
             if order.options:
                 engine.user_of(order.image)  # it is here: the one that is not was a word of -O
@@ -141,14 +145,17 @@ class Minder(Reins):
                     return self._never_started(engine)
                 self._note_start(seen)
                 if seen.runs:
+                    self._meter.begin(seen.pid)
                     if self._generation is None:
                         self._generation = self._watched(engine)
                     self._enforce(seen)
                 attached, self._attached = self._attached, None
                 self._read(attached or engine.logs(self._called, follow=seen.runs), seen.tty)
+                self._meter.note()
                 seen = engine.look(self._called)
                 if seen.runs:
                     engine.wait(self._called, SETTLING_SECONDS)
+                    self._meter.note()
                     seen = engine.look(self._called)
                 if not seen.runs:
                     if not attached:
@@ -212,6 +219,7 @@ class Minder(Reins):
         suspended = record.suspended
         if record.suspended_at is not None:
             suspended += max(0.0, seen.finished - record.suspended_at)
+        used = self._meter.used(oom=seen.oom)
         out, err = self.log.close()
         return orders.Ended(
             name=self.name,
@@ -224,10 +232,12 @@ class Minder(Reins):
             wall_end=seen.finished,
             seconds=max(0.0, seen.finished - seen.started - suspended),
             suspended=suspended,
-            cpu=0.0,
-            max_rss=None,
+            cpu=used.cpu,
+            max_rss=used.memory or None,
             out=out,
             err=err,
+            read_bytes=used.read,
+            written_bytes=used.written,
         )
 
     def _unstartable(self) -> orders.Ended:
@@ -241,7 +251,7 @@ class Minder(Reins):
 
     def _never_started(self, engine: Engine) -> orders.Event:
         """Made, and not started: it goes back, unless it is taken for started, or may just be about to be."""
-        engine.remove(self._called)
+        self._clear(engine)
         if self._vouched:
             return self._lost(ENGINE_DIED)
         if self._order is None and self._record.phase == "starting":
@@ -287,17 +297,23 @@ class Minder(Reins):
         engine: Engine | None = None
         try:
             engine = self._engine()
-            engine.remove(self._called)
+            self._clear(engine)
         except EngineAway:
             if engine is not None:
                 self._shop.presence.lost(engine)
 
-    def _remove_container(self) -> None:
-        self._engine().remove(self._called)
-
     def _remove(self) -> None:
-        self._remove_container()
+        self._clear(self._engine())
         self._shop.records.forget(self.name)
+
+    def _clear(self, engine: Engine) -> None:
+        group = self._shop.owner.group(self.name)
+        groups.remove(group)  # as a rule nothing runs in it: with the container nothing is left then
+        engine.remove(self._called)
+        for pause in LEAVING_SECONDS:
+            if groups.remove(group):
+                break
+            time.sleep(pause)
 
 
 class _Closed(Exception):

@@ -1,7 +1,8 @@
-"""Containers that nobody owns any more."""
+"""Containers that nobody owns any more, and the control groups that were above them."""
 
 from collections.abc import Callable
 
+from scitq.node.containers import groups
 from scitq.node.containers.engine import Engine
 from scitq.node.containers.words import LABEL, Owner
 
@@ -20,3 +21,9 @@ def remove_strays(engine: Engine, owner: Owner, known: Callable[[], set[str]]) -
         mine = labels.get(f"{LABEL}worker") == owner.worker
         if not mine or labels.get(f"{LABEL}mesh") == owner.mesh:
             engine.remove(name)
+            theirs = owner._replace(worker=labels.get(f"{LABEL}worker", ""), mesh=labels.get(f"{LABEL}mesh", ""))
+            groups.remove(theirs.group(name.removeprefix(theirs.name(""))))
+    named = owner.group("")
+    for group in groups.left_over(named):  # of a container that was removed, when there was no time for more
+        if owner.name(group.removeprefix(named)) not in known():
+            groups.remove(group)

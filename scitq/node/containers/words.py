@@ -30,6 +30,10 @@ class Owner(NamedTuple):
         """The name of the container of an attempt: a second one of it cannot be made."""
         return f"scitq-{self.mesh or 'nomesh'}-{attempt}"
 
+    def group(self, attempt: str) -> str:
+        """The control group above that container's own; without an attempt, how the names of all of them begin."""
+        return f"/scitq-{self.worker}-{self.mesh or 'nomesh'}-{attempt}"
+
     def labels(self, attempt: str = "") -> dict[str, str]:
         """What its containers carry, and with an attempt, what that one's does."""
         labels = {f"{LABEL}{key}": value for key, value in self._asdict().items()}
@@ -39,9 +43,14 @@ class Owner(NamedTuple):
         return labels
 
 
-def create(order: ContainerOrder, owner: Owner, engine: str) -> list[str]:
-    """The words for one attempt; `engine` by kind and version. EngineRefused when it cannot give what is ordered."""
+def create(order: ContainerOrder, owner: Owner, engine: str, group: str = "") -> list[str]:
+    """The words for one attempt; `engine` by kind and version. EngineRefused when it cannot give what is ordered.
+
+    `group`: the control group to be made above the container's own, "" for the engine's.
+    """
     words = ["create", "--name", owner.name(order.name)]
+    if group:
+        words += ["--cgroup-parent", group]
     for part, inside in INSIDE.items():
         words += ["--mount", _bind(f"{order.folder}/{part}", inside, read_only=part == "resource")]
     if order.data:

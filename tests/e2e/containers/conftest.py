@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.containers.kit import control_groups
 from tests.e2e.home import Home, until
 from tests.servers.dockerd import Dockerd
 
@@ -20,6 +21,7 @@ def house(docker: Dockerd, tmp_path: Path) -> Iterator[Home]:
         one.scitq("up")
         yield one
         until(lambda: not docker.containers(), "no container is left")
+        until(lambda: not control_groups(one), "no control group is left")
     except BaseException:
         print(one.said())
         print(docker.docker("ps", "-a"))

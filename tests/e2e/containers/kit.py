@@ -1,7 +1,11 @@
 """What the tests of containers do again and again."""
 
+import tomllib
+
 from scitq.client import Client
 from scitq.model import Attempt, Spec
+from scitq.node.containers import groups
+from scitq.node.containers.words import Owner
 from tests.e2e.home import Home
 from tests.servers.dockerd import TINY
 
@@ -9,6 +13,12 @@ from tests.servers.dockerd import TINY
 def task(*command: str, **fields: object) -> Spec:
     """A task in a container of the tiny image."""
     return Spec(command=command, **{"container": TINY, **fields})  # type: ignore[arg-type]
+
+
+def control_groups(house: Home) -> set[str]:
+    """Those above containers of its worker, in whatever mesh."""
+    worker = tomllib.loads((house.paths.scratch / "worker.toml").read_text())["id"]
+    return groups.left_over(Owner("", worker, "").group("").removesuffix("nomesh-"))
 
 
 def output(client: Client, number: int) -> tuple[str, str]:
