@@ -42,6 +42,8 @@ class Layers:
     def __str__(self) -> str:
         """As `3 of 7 layers`; of those that are fetched, when all are, how many are unpacked."""
         count, fetched = len(self._fetched), sum(self._fetched.values())
+        if not count:
+            return "its layers are asked for"
         if fetched < count:
             return f"{fetched} of {count} layers"
         return f"{len(self._unpacked)} of {count} layers unpacked"

@@ -88,15 +88,22 @@ def test_it_waits_for_a_task_that_holds_room_and_is_refused_when_there_is_none(
     disk = Disk(scratch)
     held = fill(scratch / "held", 6 * MIB)
     disk.enter("1.1")
-    granted = threading.Event()
+    granted, told = threading.Event(), threading.Event()
+    waits: list[str] = []
+
+    def tell(what: str) -> None:
+        waits.append(what)
+        told.set()
 
     def wait() -> None:
-        disk.reserve("a", f"{scratch}/a", 6 * MIB, stop)
+        disk.reserve("a", f"{scratch}/a", 6 * MIB, stop, waits=tell)
         granted.set()
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    assert not granted.wait(0.1)
+    assert told.wait(30)
+    assert waits[0].startswith("waits for room: it needs 6.0 MiB, ")
+    assert not granted.is_set()
     held.unlink()
     disk.leave("1.1")
 

@@ -71,6 +71,32 @@ def test_what_may_work_later_is_tried_again(
     assert stop.pauses == list(staging.STAGING_PAUSES[:2])
 
 
+class Listening(NoPause):
+    """What there is to say of an attempt whenever it pauses."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+        self.heard: list[tuple[str, ...]] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.heard.append(self._progress.lines("1.1"))
+        return super().wait(timeout)
+
+
+def test_what_is_tried_again_says_when_and_why(
+    tmp_path: Path, store: Store, fails: Callable[..., list[float | None]]
+) -> None:
+    (tmp_path / "a").write_text("12345")
+    fails("get", [FetchError("busy", True)])
+    stop = Listening(store.progress)
+
+    stage("1.1", Spec(inputs=(f"{tmp_path}/a",)), None, store, stop)
+
+    assert stop.heard == [(f"{tmp_path}/a: tried again in 1 s: busy",)]
+    assert store.progress.lines("1.1") == ()
+
+
 @pytest.mark.parametrize(
     ("failures", "class_", "pauses"),
     [

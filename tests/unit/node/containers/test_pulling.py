@@ -13,6 +13,7 @@ def line(status: str, layer: str = "", current: int | None = None, total: int | 
 def test_a_pull_of_docker() -> None:
     layers = Layers()
     layers.take(line("Pulling from library/ubuntu", "22.04"))
+    assert str(layers) == "its layers are asked for"
     for one in "abc":
         layers.take(line("Pulling fs layer", one))
     layers.take(line("Already exists", "d"))
