@@ -4,12 +4,11 @@ A container's own group goes with it. The one above, which the engine makes at o
 stays with all that was counted below it, until it is removed here.
 """
 
-import contextlib
 import os
 from functools import cache
 from typing import NamedTuple
 
-UNIFIED = ""  # the one hierarchy of version 2
+from scitq.node.cgroups import UNIFIED, read
 
 
 class Counted(NamedTuple):
@@ -32,7 +31,8 @@ def counted(group: str, root: str = "") -> Counted | None:
         peak, left = f"{memory}max_usage_in_bytes", f"{memory}usage_in_bytes"
     elif UNIFIED in where:
         peak, left = (f"{where[UNIFIED]}{group}/memory.{what}" for what in ("peak", "current"))
-        cpu = _field(f"{where[UNIFIED]}{group}/cpu.stat", "usage_usec") / 1e6
+        taken = dict(line.split(" ") for line in read(f"{where[UNIFIED]}{group}/cpu.stat").splitlines())
+        cpu = int(taken.get("usage_usec", 0)) / 1e6
     else:
         return None
     found = Counted(cpu, _number(peak), _number(left))
@@ -75,28 +75,14 @@ def are_ours(engine: int, root: str = "") -> bool:
 def mounts(root: str = "") -> dict[str, str]:
     """Where each controller's groups are, of version 2 all under UNIFIED."""
     found: dict[str, str] = {}
-    with contextlib.suppress(OSError), open(f"{root}/proc/self/mounts", encoding="utf-8") as lines:
-        for line in lines:
-            _, where, kind, options, *_ = line.split()
-            if kind == "cgroup2":
-                found.setdefault(UNIFIED, f"{root}{where}")
-            elif kind == "cgroup":
-                found |= dict.fromkeys(options.split(","), f"{root}{where}")
+    for line in read(f"{root}/proc/self/mounts").splitlines():
+        _, where, kind, options, *_ = line.split()
+        if kind == "cgroup2":
+            found.setdefault(UNIFIED, f"{root}{where}")
+        elif kind == "cgroup":
+            found |= dict.fromkeys(options.split(","), f"{root}{where}")
     return found
 
 
 def _number(path: str) -> int:
-    try:
-        with open(path, "rb") as file:
-            return int(file.read())
-    except (OSError, ValueError):
-        return 0
-
-
-def _field(path: str, name: str) -> int:
-    with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as lines:
-        for line in lines:
-            key, _, value = line.partition(" ")
-            if key == name:
-                return int(value)
-    return 0
+    return int(read(path) or 0)

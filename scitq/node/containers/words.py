@@ -32,7 +32,7 @@ class Owner(NamedTuple):
 
     def group(self, attempt: str) -> str:
         """The control group above that container's own; without an attempt, how the names of all of them begin."""
-        return f"/scitq-{self.worker}-{self.mesh or 'nomesh'}-{attempt}"
+        return f"/scitq-container-{self.worker}-{self.mesh or 'nomesh'}-{attempt}"
 
     def labels(self, attempt: str = "") -> dict[str, str]:
         """What its containers carry, and with an attempt, what that one's does."""

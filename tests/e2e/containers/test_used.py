@@ -15,6 +15,7 @@ from tests.servers.dockerd import TINY, Dockerd, started
 from tests.servers.podman import Podman
 
 MIB = 1 << 20
+TRIES = 5  # where the machine has much else to do, whoever could tell what was written may be gone before it is asked
 HOLDS = "head -c 104857600 /dev/zero | tail -c 104857600 > /dev/null"  # tail keeps all of it until the end
 WRITES = "dd if=/dev/zero of=/output/x bs=1M count=50 conv=fsync"
 BUSY = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"
@@ -22,10 +23,13 @@ BUSY = "i=0; while [ $i -lt 200000 ]; do i=$((i + 1)); done"
 
 def tell_what_they_used(house: Home) -> None:
     held, _, _ = run(house, task("sh", "-c", HOLDS))
-    wrote, _, _ = run(house, task("sh", "-c", WRITES))
     busy, _, _ = run(house, task("sh", "-c", BUSY))
+    for _ in range(TRIES):
+        wrote, _, _ = run(house, task("sh", "-c", WRITES))
+        if wrote.written_bytes:
+            break
 
-    assert [end.status for end in (held, wrote, busy)] == ["succeeded"] * 3
+    assert [end.status for end in (held, busy, wrote)] == ["succeeded"] * 3
     assert 95 * MIB <= held.peak_memory < 150 * MIB
     assert 50 * MIB <= wrote.written_bytes < 60 * MIB
     assert 50 * MIB <= wrote.peak_disk < 51 * MIB
