@@ -44,20 +44,28 @@ class Walk:
 class Footprint:
     """One attempt: the most that its folder was seen to take, and when it is looked at next."""
 
+    __slots__ = ("_begun", "_folder", "_walk", "next", "peak")
+
     def __init__(self, folder: str, now: float) -> None:
         self.peak = 0
-        self.begun = now
         self.next = now + FIRST
-        self.walk = Walk(folder)
+        self._begun = now
         self._folder = folder
+        self._walk: Walk | None = None  # on its way
+
+    @property
+    def walk(self) -> Walk:
+        """The walk to go on with."""
+        self._walk = self._walk or Walk(self._folder)
+        return self._walk
 
     def seen(self, now: float) -> None:
         """Its walk has gone on: note what is known, and begin anew later when it is over."""
         self.peak = max(self.peak, self.walk.bytes)
         self.next = now
         if self.walk.over:
-            self.next = now + min(SELDOM, max(FIRST, now - self.begun))
-            self.walk = Walk(self._folder)
+            self.next = now + min(SELDOM, max(FIRST, now - self._begun))
+            self._walk = None
 
 
 class Footprints:
