@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +61,24 @@ os.wait()
 busy()
 wait()
 """
+WRITES = """
+def write(mib):
+    with open(str(os.getpid()), "wb") as file:
+        file.write(bytes(mib << 20))
+if not os.fork():
+    write(8)
+    os._exit(0)
+os.wait()
+if not os.fork():
+    write(4)
+    wait()
+wait()
+"""
+HAD = """
+more = bytearray(b"x") * (100 << 20)
+del more
+wait()
+"""
 DAEMON = """
 if not os.fork():
     os.setsid()
@@ -75,9 +94,9 @@ wait()
 class Tree:
     """A keeper and a command."""
 
-    def __init__(self, program: str, mib: int) -> None:
+    def __init__(self, program: str, mib: int, folder: Path | None = None) -> None:
         words = [sys.executable, "-c", KEEPER, HOLDS.replace("{mib}", str(mib)) + program]
-        self.keeper = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        self.keeper = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True, cwd=folder)
 
     def grow(self, count: int) -> None:
         """Wait for the command, and until so many processes of it are ready."""
@@ -108,8 +127,8 @@ def trees() -> Iterator[ExitStack]:
         yield stack
 
 
-def grown(trees: ExitStack, program: str, mib: int = 1, count: int = 1) -> Tree:
-    tree = Tree(program, mib)
+def grown(trees: ExitStack, program: str, mib: int = 1, count: int = 1, folder: Path | None = None) -> Tree:
+    tree = Tree(program, mib, folder)
     trees.callback(tree.end)
     tree.grow(count)
     return tree
@@ -159,6 +178,39 @@ def test_shared_pages_are_not_asked_for_where_it_would_change_nothing(
 
 def test_processor_time_counts_those_that_are_gone(trees: ExitStack) -> None:
     assert use(grown(trees, BUSY)).cpu > 0.55
+
+
+def test_what_was_written_counts_those_that_are_gone(trees: ExitStack, tmp_path: Path) -> None:
+    found = use(grown(trees, WRITES, count=2, folder=tmp_path))
+
+    assert 12 * MIB <= found.written_bytes < 13 * MIB
+    assert found.read_bytes < 12 * MIB
+
+
+def test_of_a_container_the_most_that_a_process_had_is_asked_for(trees: ExitStack) -> None:
+    tree = grown(trees, HAD)
+    assert use(tree).memory < 100 * MIB
+    tree.root = tree.root._replace(kept=False)
+
+    assert 100 * MIB < use(tree).memory < 130 * MIB
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look as somebody else")
+def test_what_another_user_did_on_disks_is_not_to_be_seen_and_the_rest_is(trees: ExitStack, tmp_path: Path) -> None:
+    tree = grown(trees, WRITES, mib=50, count=2, folder=tmp_path)
+    out, into = os.pipe()
+    if not os.fork():
+        os.setresuid(65534, 65534, 65534)
+        found = use(tree)
+        os.write(into, b"%d %d" % (found.memory, found.written_bytes))
+        os._exit(0)
+    os.close(into)
+    os.wait()
+    memory, written = map(int, os.read(out, 100).split())
+    os.close(out)
+
+    assert memory > 50 * MIB
+    assert written == 0
 
 
 def test_who_left_its_parent_and_its_session_still_counts(trees: ExitStack) -> None:
