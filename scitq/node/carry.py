@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from scitq.model import Class
-from scitq.node import folders, orders, outcome, starting
+from scitq.node import folders, limits, orders, outcome, starting
 from scitq.node.containers.clearing import clear
 from scitq.node.containers.images import Images
 from scitq.node.containers.presence import Presence
@@ -124,13 +124,18 @@ class Carrier:
 
     def sweep(self, running: set[str]) -> None:
         """Remove what an earlier agent made for commands that do not run."""
-        self._limits.sweep(running)
+        self._uncage(self._limits.left_by(running))
 
     def free(self, job: Job) -> None:
         """Its command is over, or not begun after all: what it was given is for others."""
         if job.needs.asks:
             self.means.give_back(job.name)
-            self._limits.remove(job.given.cgroups)
+            self._uncage(job.given.cgroups)
+
+    def _uncage(self, cgroups: Sequence[tuple[str, str]]) -> None:
+        """Remove cgroups; only those of commands whose keeper was killed have somebody in them."""
+        if not limits.remove(cgroups):
+            self._tools.crew.do("clearing", partial(limits.remove_patiently, cgroups), lambda _: None)
 
     def over(self, job: Job) -> None:
         """Its command is over: what it wrote is there, and no more comes."""

@@ -8,6 +8,7 @@ either a folder `scitq` that somebody made for this user serves too.
 import os
 import re
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from scitq.node.say import say
 CONTROLLERS = ("memory", "cpu")
 PERIOD_US = 100_000  # in which a quota of processor time is counted
 LEAST_QUOTA_US = 1_000
+PATIENCE = 5.0  # seconds
 _SHARED = "scitq"
 _NO_LIMIT = 1 << 60  # v1 writes a page-rounded 2^63 - 1 where there is no limit
 _ATTEMPT = re.compile(r"[0-9.]+")
@@ -38,7 +40,6 @@ class Limits:
         self._prefix = f"scitq-{worker}-{mesh}-"
         self._root = root
         self._places: dict[str, Place] | None = None  # by controller, once it is known
-        self._resisting: set[str] = set()
 
     def make(self, name: str, cpu: float, mem: int) -> tuple[tuple[str, str], ...]:
         """Make the cgroups of an attempt, for cores and bytes, 0 for no limit: hierarchy and folder of each.
@@ -59,29 +60,22 @@ class Limits:
                     _write(f"{own.folder}/{file}", text)
         except OSError as problem:
             say(f"attempt {name} has no limits of the kernel's: {problem}")
-            self.remove(settings)
+            remove(settings)
             return ()
         return tuple(settings)
 
-    def remove(self, cgroups: Cgroups) -> None:
-        """Remove the cgroups of an attempt, with whoever is still in them; who resists is tried again later."""
-        self._resisting.update(folder for _, folder in cgroups)
-        for folder in list(self._resisting):
-            if _is_gone(folder):
-                self._resisting.discard(folder)
-
-    def sweep(self, held: set[str]) -> None:
-        """Remove what an earlier agent left of attempts that do not run."""
+    def left_by(self, others: set[str]) -> list[tuple[str, str]]:
+        """What an earlier agent left of other attempts than these."""
         left = []
         for controller in (*CONTROLLERS, UNIFIED):
             for folder in _candidates(controller, self._root):
                 names = os.listdir(folder) if os.path.isdir(folder) else []
-                left += [(controller, f"{folder}/{name}") for name in names if self._is_left(name, held)]
-        self.remove(left)
+                left += [(controller, f"{folder}/{name}") for name in names if self._is_left(name, others)]
+        return left
 
-    def _is_left(self, name: str, held: set[str]) -> bool:
+    def _is_left(self, name: str, others: set[str]) -> bool:
         attempt = name.removeprefix(self._prefix)
-        return attempt != name and _ATTEMPT.fullmatch(attempt) is not None and attempt not in held
+        return attempt != name and _ATTEMPT.fullmatch(attempt) is not None and attempt not in others
 
     def _known(self) -> dict[str, Place]:
         if self._places is None:
@@ -91,6 +85,21 @@ class Limits:
             if "cpu" not in self._places:
                 say("no cgroup can limit cpus here: without a container nothing holds a task to its --cpu")
         return self._places
+
+
+def remove(cgroups: Cgroups) -> bool:
+    """Remove the cgroups of an attempt; whether they are gone, and else whoever is in them has been killed."""
+    return all(_is_gone(folder) for _, folder in cgroups)
+
+
+def remove_patiently(cgroups: Cgroups) -> None:
+    """The same, in any thread, until they are gone: who was killed may take a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while not remove(cgroups):
+        if time.monotonic() > deadline:
+            say(f"left for the next start, there are processes that do not die: {[folder for _, folder in cgroups]}")
+            return
+        time.sleep(0.01)
 
 
 def places(root: str = "") -> dict[str, Place]:
@@ -184,7 +193,7 @@ def _is_limited(folder: str) -> bool:
 
 
 def _is_gone(folder: str) -> bool:
-    """Remove a cgroup, and kill whoever is in it: the next try finds it empty."""
+    """Remove a cgroup, or kill whoever is in it: the next try finds it empty."""
     for pid in map(int, read(f"{folder}/cgroup.procs").split()):
         if pid:  # 0 is whom another namespace of pids hides from us, and to `kill` it means ourselves
             with suppress(OSError):

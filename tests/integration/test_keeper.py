@@ -354,3 +354,9 @@ def test_a_queued_order_moves_to_a_keeper_that_idles(tmp_path: Path) -> None:
     agent.pool.close()
     until(lambda: [path.name for path in (tmp_path / "keepers").iterdir()] == ["log"])
     assert (tmp_path / "keepers" / "log").read_text() == ""
+
+
+def test_bytes_written_to_disk_are_counted(agent: Agent) -> None:
+    agent.shell("1.1", "head -c 8388608 /dev/urandom > data; sync data")
+
+    assert agent.end("1.1").written_bytes >= 8 << 20

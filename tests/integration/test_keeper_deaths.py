@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from scitq.node import line
 from scitq.node.orders import Ended, Lost, Refused, Returned, Started
 from tests.integration.keeping import Agent, alive, end_keepers, keeper_pid, until
 
@@ -237,4 +238,26 @@ def test_a_folder_removed_under_the_keeper_ends_clearly(tmp_path: Path) -> None:
     assert isinstance(agent.seen[0], Started)
     agent.pool.acknowledge("1.1")
     agent.pool.close()
+    gone(tmp_path)
+
+
+def test_a_keeper_of_another_release_ends_what_it_has_and_is_given_nothing_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Agent(tmp_path)
+    before.shell("1.1", "until [ -e go ]; do sleep 0.02; done; echo old")
+    started = before.started("1.1")
+    before.pool.close()
+    monkeypatch.setattr(line, "VERSION", line.VERSION + 1)
+
+    after = Agent(tmp_path)
+    after.shell("2.1", "echo new")
+    assert after.output(after.end("2.1")) == b"new\n"
+    assert alive(started.pid), "it ran in a second keeper, though one is the limit"
+    (tmp_path / "go").touch()
+    assert after.output(after.end("1.1")) == b"old\n"
+    for name in ("1.1", "2.1"):
+        after.pool.acknowledge(name)
+    after.pool.close()
+
     gone(tmp_path)

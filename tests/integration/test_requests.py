@@ -83,8 +83,9 @@ def test_all_that_a_task_starts_shares_the_cpus_that_it_asked_for(broker: Script
 def test_it_and_its_children_are_inside_and_neither_its_keeper_nor_the_next_task(
     broker: ScriptedBroker, agent: Worker, tmp_path: Path, go: Path
 ) -> None:
-    broker.run(1, "sh", "-c", f"({WHERE}) > {tmp_path}/seen; {HELD.format(tmp_path)}", cpu=0.5, mem=64 * MIB)
-    broker.written(tmp_path / "seen")
+    script = f"({WHERE}) > {tmp_path}/seen; echo $$ > {tmp_path}/pid; {HELD.format(tmp_path)}"
+    broker.run(1, "sh", "-c", script, cpu=0.5, mem=64 * MIB)
+    pid = broker.written(tmp_path / "pid")
     inside = mine(agent)
     home = {place.hierarchy: read(f"/proc/{agent.process.pid}/cgroup") for place in places().values()}  # type: ignore[union-attr]
 
@@ -92,9 +93,8 @@ def test_it_and_its_children_are_inside_and_neither_its_keeper_nor_the_next_task
     assert inside
     for folder in inside:
         assert os.path.basename(folder) in lines
-        pids = read(f"{folder}/cgroup.procs").split()
-        assert pids
-        assert read(f"/proc/{keeper_pid(int(pids[0]))}/cgroup") in home.values()
+        assert pid in read(f"{folder}/cgroup.procs").split()
+    assert read(f"/proc/{keeper_pid(int(pid))}/cgroup") in home.values()
     if ("cpu", "cpu") in {(name, place.hierarchy) for name, place in places().items()}:
         assert {read(f"{one}/cpu.cfs_quota_us") for one in inside} == {"50000", ""}
     go.touch()
@@ -142,7 +142,7 @@ def test_what_was_given_is_held_when_the_agent_dies(
     broker: ScriptedBroker, agent: Worker, tmp_path: Path, go: Path
 ) -> None:
     most = MACHINE.memory * 2 // 3
-    first = broker.run(1, "sh", "-c", HELD.format(tmp_path), mem=most)
+    first = broker.run(1, "sh", "-c", f"{HELD.format(tmp_path)}; sleep 1; touch {tmp_path}/done", mem=most)
     broker.running(first)
     inside = mine(agent)
     agent.kill()
@@ -151,11 +151,8 @@ def test_what_was_given_is_held_when_the_agent_dies(
     broker.joined()
     assert mine(agent) == inside
 
-    second = broker.run(2, "true", mem=most)
-    third = broker.run(3, "true")
-    broker.send(wire.Recall(tasks=(wire.Ref(9, 1, 1),)))
-    broker.until(lambda: broker.kept, "all was heard")
-    assert not [one for one in broker.started if one.ref in (second, third)]
+    second = broker.run(2, "test", "-e", f"{tmp_path}/done", mem=most)
+    third = broker.run(3, "test", "-e", f"{tmp_path}/done")
     go.touch()
 
     assert [broker.end_of(ref).outcome.status for ref in (first, second, third)] == ["succeeded"] * 3
@@ -176,13 +173,14 @@ def test_the_limit_holds_when_the_agent_dies(broker: ScriptedBroker, agent: Work
 
 
 @limited
-def test_cgroups_go_with_a_keeper_that_was_killed(broker: ScriptedBroker, agent: Worker) -> None:
-    ref = broker.run(1, "sh", "-c", "env -i setsid sleep 600 & sleep 600", mem=64 * MIB, cpu=1)
-    broker.running(ref)
+def test_cgroups_go_with_a_keeper_that_was_killed(broker: ScriptedBroker, agent: Worker, tmp_path: Path) -> None:
+    escape = "env -i /usr/bin/setsid sh -c 'sleep 600 &'"
+    ref = broker.run(1, "sh", "-c", f"{escape}; echo $$ > {tmp_path}/pid; exec sleep 600", mem=64 * MIB, cpu=1)
+    pid = broker.written(tmp_path / "pid")
     (folder, *_) = mine(agent)
-    broker.until(lambda: len(read(f"{folder}/cgroup.procs").split()) > 1, "it has a child")
-    pids = [int(pid) for pid in read(f"{folder}/cgroup.procs").split()]
-    os.kill(keeper_pid(min(pids)), signal.SIGKILL)
+    pids = read(f"{folder}/cgroup.procs").split()
+    assert len(pids) == 2
+    os.kill(keeper_pid(int(pid)), signal.SIGKILL)
 
     assert broker.end_of(ref).outcome.class_ == "lost"
     broker.until(lambda: not mine(agent), "its cgroups are gone")

@@ -136,3 +136,40 @@ def test_a_resource_that_unpacks_to_more_than_there_is_says_so_and_leaves_no_ful
     assert (bad.outcome.class_, good.outcome.status) == ("download", "succeeded")
     assert "no room: it needs" in bad.outcome.reason
     assert resources(broker) == []
+
+
+def test_tasks_that_ask_for_more_room_together_than_there_is_run_one_after_the_other(
+    broker: ScriptedBroker, scratch: Path
+) -> None:
+    go = scratch / "go"
+    held = f"until [ -e {go} ]; do sleep 0.02; done"
+    first = broker.run(1, "sh", "-c", f"head -c {4 * MIB} /dev/zero > part; {held}", disk=7 * MIB)
+    broker.until((scratch / "scratch/tasks/1.1/tmp/part").exists, "it writes")
+    second = broker.run(2, "sh", "-c", f"head -c {6 * MIB} /dev/zero > part", disk=7 * MIB)
+    other = broker.run(3, "true")
+
+    assert broker.end_of(other).outcome.status == "succeeded"
+    assert not [one for one in broker.started if one.ref == second and one.phase == "running"]
+    broker.acknowledges = False  # the room is back when the command is over
+    go.touch()
+    assert [broker.end_of(ref).outcome.status for ref in (first, second)] == ["succeeded", "succeeded"]
+
+
+def test_room_that_a_task_asked_for_takes_its_inputs_in(broker: ScriptedBroker, source: CountingServer) -> None:
+    source.files["/a"] = b"x" * (5 * MIB)
+
+    end = broker.end_of(broker.run(1, "true", inputs=(f"{source.url}/a",), disk=9 * MIB))
+
+    assert end.outcome.status == "succeeded", end.outcome
+
+
+def test_room_that_a_worker_can_never_have_is_refused_in_one_line(
+    broker: ScriptedBroker, source: CountingServer
+) -> None:
+    source.files["/a"] = b"x"
+
+    end = broker.end_of(broker.run(1, "true", resources=(f"{source.url}/a",), disk=40 * MIB))
+
+    assert (end.outcome.status, end.outcome.class_) == ("failed", "download")
+    assert end.outcome.reason.startswith("no room: it needs 40.0 MiB, and of the 12.0 MiB of the worker's disk")
+    assert (source.heads, source.gets) == (0, {})

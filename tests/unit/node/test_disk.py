@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from scitq.fetch import Stopped, TimedOut
-from scitq.node.disk import Disk, NoRoom, Spare, occupied
+from scitq.node.disk import TRANSFERS, Disk, NoRoom, Spare, occupied
 from tests.e2e.disks import small_disk
 from tests.integration.mesh import until
 
@@ -156,6 +156,80 @@ def test_a_stop_ends_the_wait(scratch: Path, stop: threading.Event) -> None:
 
     with pytest.raises(Stopped):
         disk.reserve("b", f"{scratch}/b", 9 * MIB, stop)
+
+
+def claim(disk: Disk, scratch: Path, name: str, size: int, until: float = 30.0) -> None:
+    disk.claim(name, (f"{scratch}/{name}/input", f"{scratch}/{name}/tmp"), size, threading.Event(), until)
+
+
+def test_room_that_a_task_asked_for_is_its_own_until_its_command_is_over(
+    scratch: Path, stop: threading.Event
+) -> None:
+    disk = Disk(scratch)
+    claim(disk, scratch, "1.1", 6 * MIB, float("inf"))
+    disk.enter("1.1")
+
+    with pytest.raises(TimedOut):
+        disk.reserve("b", f"{scratch}/b", 6 * MIB, stop, until=0.0)
+    disk.came("1.1")
+
+    disk.reserve("b", f"{scratch}/b", 6 * MIB, stop)
+
+
+def test_what_the_task_has_written_is_counted_off_and_resources_are_not(scratch: Path, stop: threading.Event) -> None:
+    disk = Disk(scratch)
+    for part in ("input", "tmp", "resource"):
+        (scratch / "1.1" / part).mkdir(parents=True)
+    claim(disk, scratch, "1.1", 6 * MIB, float("inf"))
+    fill(scratch / "1.1/input/x", 2 * MIB)
+    fill(scratch / "1.1/tmp/x", 2 * MIB)
+
+    disk.reserve("b", f"{scratch}/b", 3 * MIB, stop)
+    with pytest.raises(TimedOut):
+        disk.reserve("c", f"{scratch}/c", 2 * MIB, stop, until=0.0)
+    disk.came("b")
+    fill(scratch / "1.1/resource/x", 2 * MIB)
+    with pytest.raises(TimedOut):
+        disk.reserve("c", f"{scratch}/c", 3 * MIB, stop, until=0.0)
+
+
+def test_tasks_with_room_of_their_own_take_no_turns_of_downloads(scratch: Path, stop: threading.Event) -> None:
+    disk = Disk(scratch)
+    for number in range(TRANSFERS + 1):
+        claim(disk, scratch, f"{number}.1", MIB // 4, float("inf"))
+
+    disk.reserve("b", f"{scratch}/b", MIB, stop, until=0.0)
+
+
+def test_room_is_held_for_who_had_it_before_a_restart_and_comes_back_when_it_leaves(
+    scratch: Path, stop: threading.Event
+) -> None:
+    disk = Disk(scratch)
+    disk.hold("1.1", (f"{scratch}/1.1/tmp",), 6 * MIB)
+    with pytest.raises(TimedOut):
+        disk.reserve("b", f"{scratch}/b", 6 * MIB, stop, until=0.0)
+
+    disk.leave("1.1")
+
+    disk.reserve("b", f"{scratch}/b", 6 * MIB, stop)
+
+
+def test_who_could_never_have_its_room_is_told_before_anything_comes(scratch: Path) -> None:
+    disk = Disk(scratch)
+    disk.check(9 * MIB)
+
+    with pytest.raises(NoRoom, match=r"it needs 11\.0 MiB, and of the 10\.0 MiB"):
+        disk.check(11 * MIB)
+
+
+def test_the_most_that_a_task_could_have_is_what_is_left_and_what_lies_here(scratch: Path) -> None:
+    disk = Disk(scratch)
+    before = disk.most()
+    (scratch / "kept").mkdir()
+    fill(scratch / "kept/x", 4 * MIB)
+
+    assert 9 * MIB < before < 10 * MIB
+    assert abs(disk.most() - before) < MIB // 8
 
 
 def test_a_disk_that_others_filled_is_relieved(scratch: Path) -> None:

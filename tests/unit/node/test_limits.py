@@ -158,6 +158,8 @@ def test_of_an_earlier_agent_only_what_does_not_run_goes(tmp_path: Path) -> None
     for name in names:
         (here / name).mkdir()
 
-    Limits("w", "m", root).sweep({"2.1"})
+    left = Limits("w", "m", root).left_by({"2.1"})
 
+    assert sorted(left) == [("memory", f"{here}/scitq-w-m-{name}") for name in ("1.1", "2.1.2")]
+    assert limits.remove(left)
     assert {path.name for path in here.iterdir() if path.is_dir()} == {*names} - {"scitq-w-m-1.1", "scitq-w-m-2.1.2"}
