@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from scitq.node import orders
+from scitq.node.cgroups import PASSED
 from scitq.node.containers import groups, words
 from scitq.node.containers.answers import (
     EngineAway,
@@ -227,7 +228,7 @@ class Minder(Reins):
             signal=None,
             problem=None,
             oom=seen.oom and seen.exit_code != 0,
-            cause=record.cause,
+            cause=record.cause or (PASSED if seen.oom else None),
             wall_start=seen.started,
             wall_end=seen.finished,
             seconds=max(0.0, seen.finished - seen.started - suspended),

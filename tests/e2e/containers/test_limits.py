@@ -23,4 +23,5 @@ def test_a_container_has_what_its_task_asked_for(house: Home, docker: Dockerd) -
 def test_a_container_that_passes_its_memory_is_ended_for_that(house: Home) -> None:
     end, _, _ = run(house, task("dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1", mem=MEM))
     assert end.class_ == "oom"
+    assert end.reason.endswith("(--mem)")
     assert run(house, task("dd", "if=/dev/zero", "of=/dev/null", "bs=20M", "count=1", mem=MEM))[0].exit_code == 0
