@@ -227,19 +227,13 @@ class Jobs:
         Containers, and who asks for more than a slot, do not queue ahead; who waits for that keeps what comes later
         waiting.
         """
-        slots, means = self.pool.limit, self._carrier.means
-        room = slots + self._ahead()
+        room = self.pool.limit + self._ahead()
         while self._ready and self.may_start and len(self._ordered) < room:
             job = self._ready[0]
-            if job.phase == "ready":
-                if len(self._ordered) >= slots and (job.needs.container or job.needs.asks or not means.untouched):
+            if job.phase == "ready" and not self._fits(job):
+                if self._ordered:
                     break
-                if not means.fits(job.needs, slots, len(self._ordered)):
-                    if self._ordered:
-                        break
-                    self._ready.popleft()
-                    self._carrier.cannot_start(job, "lost", means.why_never(job.needs))
-                    continue
+                self._carrier.cannot_start(job, "lost", self._carrier.means.why_never(job.needs))
             self._ready.popleft()
             if job.phase == "ready":
                 self._advance(job, "room")
@@ -321,6 +315,13 @@ class Jobs:
         self._ready.append(job)
         if len(self._ready) > 1 and job.place < self._ready[-2].place:
             self._ready = deque(sorted(self._ready, key=lambda job: job.place))
+
+    def _fits(self, job: Job) -> bool:
+        """Whether what it asks for is free; it may queue ahead among those that ask for no more than a slot."""
+        slots, means = self.pool.limit, self._carrier.means
+        if len(self._ordered) >= slots and (job.needs.container or job.needs.asks or not means.untouched):
+            return False
+        return means.fits(job.needs, slots, len(self._ordered))
 
     def _ahead(self) -> int:
         """How many orders may wait inside keepers: none while tasks are long, or nothing is known of them."""

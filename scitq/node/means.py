@@ -58,7 +58,7 @@ class Means:
 
     def take(self, name: str, needs: Needs, slots: int) -> Share:
         """Give an attempt what fits."""
-        share = self.of_slot(slots)
+        share = Share(max(1, self._cpus // slots), self._memory // slots)
         if not needs.asks:
             return share
         self._books[name] = needs
@@ -69,10 +69,6 @@ class Means:
             mem_limit=needs.mem,
             gpus=self._gpus.take(name, needs.gpu) if needs.gpu else (),
         )
-
-    def of_slot(self, slots: int) -> Share:
-        """What an attempt has that asks for nothing."""
-        return Share(max(1, self._cpus // slots), self._memory // slots)
 
     def hold(self, name: str, needs: Needs, gpus: Iterable[int]) -> None:
         """An attempt has this since before the agent started, whether or not it would be given it now."""
