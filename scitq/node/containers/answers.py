@@ -28,13 +28,17 @@ class NoSuchContainer(EngineRefused):
 
 
 class Seen(NamedTuple):
-    """A container as the engine has it. Times are UTC seconds, 0 for never; `labels` holds its image's too."""
+    """A container as the engine has it. Times are UTC seconds, 0 for never; `labels` holds its image's too.
+
+    `mem`: bytes that it may have at most, 0 for no limit.
+    """
 
     id: str
     status: str  # created, running, paused, exited, dead, removing, …
     pid: int
     exit_code: int
     oom: bool
+    mem: int
     started: float
     finished: float
     tty: bool
@@ -56,6 +60,7 @@ def seen(told: Any) -> Seen:
         pid=state.get("Pid", 0),
         exit_code=state.get("ExitCode", 0),
         oom=bool(state.get("OOMKilled")),
+        mem=told.get("HostConfig", {}).get("Memory") or 0,
         started=_moment(state.get("StartedAt")),
         finished=_moment(state.get("FinishedAt")),
         tty=bool(config.get("Tty")),

@@ -65,6 +65,11 @@ class Meter:
         if now and now.start == self._before.start:
             self._after = now
 
+    def met(self, limit: int) -> bool:
+        """Whether it had as good as all the memory that it may have at most, 0 for no limit."""
+        counted = groups.counted(self._group)
+        return counted is not None and 0 < limit <= counted.peak + limit // 16
+
     def used(self, *, oom: bool) -> Used:
         """All that is known of it; `oom`: it was ended at its limit of memory.
 

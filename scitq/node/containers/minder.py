@@ -4,6 +4,7 @@ The engine may go at any moment, and the agent too: whatever is known is asked o
 not know stands in the record. So this begins anew, after a death of either, at what is found there.
 """
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from scitq.node.say import say
 AWAY_SECONDS = 0.5  # between looks whether the engine is back, or nobody wants it any more
 SETTLING_SECONDS = 1.0  # that a container may take to end after its output has
 LEAVING_SECONDS = (0.01, 0.1, 1.0)  # between looks whether the engine's own last process has left the control group
+KILLED = 128 + signal.SIGKILL  # the exit code of who was ended by it
 ENGINE_DIED = "the container engine died or was restarted under it"
 
 
@@ -220,15 +222,16 @@ class Minder(Reins):
         suspended = record.suspended
         if record.suspended_at is not None:
             suspended += max(0.0, seen.finished - record.suspended_at)
-        used = self._meter.used(oom=seen.oom)
+        oom = seen.exit_code != 0 and (seen.oom or self._ran_out(seen))
+        used = self._meter.used(oom=oom)
         out, err = self.log.close()
         return orders.Ended(
             name=self.name,
             code=seen.exit_code,
             signal=None,
             problem=None,
-            oom=seen.oom and seen.exit_code != 0,
-            cause=record.cause or (PASSED if seen.oom else None),
+            oom=oom,
+            cause=record.cause or (PASSED if oom else None),
             wall_start=seen.started,
             wall_end=seen.finished,
             seconds=max(0.0, seen.finished - seen.started - suspended),
@@ -240,6 +243,10 @@ class Minder(Reins):
             read_bytes=used.read,
             written_bytes=used.written,
         )
+
+    def _ran_out(self, seen: Seen) -> bool:
+        """Whether the kernel must have ended it for want of memory: docker does not always notice in time."""
+        return seen.exit_code == KILLED and not self._record.cause and not self._killed and self._meter.met(seen.mem)
 
     def _unstartable(self) -> orders.Ended:
         out, err = self.log.close()
