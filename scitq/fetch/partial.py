@@ -22,6 +22,7 @@ NOT_WHOLE = re.compile(r"\.fetch-[0-9a-f]{16}(\.json(\.new)?|\.aria2c(\.json|\.a
 # machine is what came since the last pause of full length: only then the disk is waited for.
 _FIRST_S, _SAVE_S = 0.1, 5.0
 _RESERVED = 64 << 20  # bytes; smaller files are not worth asking for the room first
+_PLENTY = 8  # times the size is free: nobody will lack it, and to take it first is slow where files are in memory
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -259,6 +260,8 @@ def _reserve(fd: int, size: int) -> None:
     # Asked first: ext4 takes all there is before it says that it is not enough, and others find the disk full.
     if status.f_blocks and free < size:  # no blocks at all: the file system does not tell
         raise no_room
+    if free >= _PLENTY * size:
+        return
     import ctypes
 
     # Not os.posix_fallocate: where the file system cannot (NFS before 4.2), it writes to every block.

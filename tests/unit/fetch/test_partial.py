@@ -235,10 +235,14 @@ def test_a_full_disk_is_told_before_the_first_byte(tmp_path: Path, monkeypatch: 
     assert left(tmp_path) == []
 
 
-def test_a_large_file_has_its_room_and_its_true_size(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("plenty", "has_it"), [(1e9, True), (1, False)])
+def test_a_large_file_has_its_room_where_that_is_scarce(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plenty: float, has_it: bool
+) -> None:
+    monkeypatch.setattr(partial, "_PLENTY", plenty)
     size = partial._RESERVED
     with Partial(str(tmp_path / "a"), "v", size) as file:
-        assert os.fstat(file.fd).st_blocks * 512 >= size
+        assert (os.fstat(file.fd).st_blocks * 512 >= size) == has_it
         assert file.here() == []
 
 
