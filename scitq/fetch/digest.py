@@ -8,7 +8,7 @@ from typing import Self
 from scitq.fetch.spans import Spans
 from scitq.fetch.storage import FetchError, Watch
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 22  # smaller ones, and the thread waits too often for its turn among those that write
 
 
 class Follower:
@@ -16,7 +16,7 @@ class Follower:
 
     def __init__(self, fd: int, size: int, watch: Watch) -> None:
         """`size` in bytes, -1 when it is not known yet."""
-        self.done = 0  # bytes that are hashed
+        self._done = 0  # bytes that are hashed
         self._fd = fd
         self._size = size
         self._watch = watch
@@ -36,6 +36,12 @@ class Follower:
             self._closed = True
             self._news.notify()
         self._thread.join()
+
+    @property
+    def behind(self) -> int:
+        """Bytes that are there without a gap and not hashed yet."""
+        with self._news:
+            return self._spans.front - self._done
 
     def wrote(self, begin: int, end: int) -> None:
         """Take in that these bytes are in the file and stay as they are; thread-safe."""
@@ -69,7 +75,7 @@ class Follower:
                         raise FetchError(f"the file was cut to {at} bytes while it was written", retry=True)
                     self._md5.update(buffer[:count])
                     at += count
-                    self.done = at
+                    self._done = at
                     self._watch.check()
             if self._size not in (-1, at) or at != self._spans.end:
                 raise FetchError(f"{at} bytes of {self._size}", retry=True)

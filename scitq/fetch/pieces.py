@@ -18,7 +18,7 @@ LARGE = 64 << 20  # bytes; more than one connection is worth its beginning from 
 
 _BUFFER = 1 << 20
 _SMALLEST, _LARGEST = 16 << 20, 64 << 20  # of a range, when there are several
-_FAR = 64 << 20  # bytes ahead of the digest; running farther would only take the processor from it
+_FAR = 256 << 20  # bytes that the digest is behind; to bring more would only take the processor from it
 _LOOK_S = 0.01  # between two looks at the digest
 
 
@@ -160,17 +160,11 @@ class _Crew:
             return None
 
     def _take_near(self) -> _Range | None:
-        """The next range, once the digest is not far behind it; the caller's thread waits for nothing."""
-        while self._is_far():
+        """The next range, once the digest is not far behind; the caller's thread waits for nothing."""
+        while self._follower is not None and self._todo and self._follower.behind > _FAR:
             self._raise_failure()
             self._watch.pause(_LOOK_S)
         return self._take()
-
-    def _is_far(self) -> bool:
-        try:
-            return self._follower is not None and self._todo[0].at > self._follower.done + _FAR
-        except IndexError:
-            return False
 
     def _bring(self, part: _Range, tries: int, start: Callable[[], None] | None) -> None:
         def once() -> None:

@@ -10,17 +10,19 @@ from scitq.fetch.storage import Entry, Watch
 
 CONTENT = bytes(range(256)) * 64
 RANGE = 1 << 10
+DEADLINE = 10.0
 
 
 class Memory:
-    """A source that remembers who asked for what."""
+    """A source that remembers who asked for what, and gives nothing before so many asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: int = 1) -> None:
         self.asked: list[tuple[int, threading.Thread]] = []
+        self._together = threading.Barrier(together)
 
     def open(self, begin: int, end: int) -> "MemoryPiece":
         self.asked.append((begin, threading.current_thread()))
-        return MemoryPiece(CONTENT[begin:end])
+        return MemoryPiece(CONTENT[begin:end], self._together)
 
     def unchanged(self) -> None:
         pass
@@ -29,10 +31,12 @@ class Memory:
 class MemoryPiece:
     whole = False
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, together: threading.Barrier) -> None:
         self._left = content
+        self._together = together
 
     def into(self, view: memoryview) -> int:
+        self._together.wait(DEADLINE)
         block, self._left = self._left[: len(view)], self._left[len(view) :]
         view[: len(block)] = block
         return len(block)
@@ -42,23 +46,39 @@ class MemoryPiece:
 
 
 class Stuck(Follower):
-    """A digest that is told to have come nowhere, while all is on its way."""
+    """A digest that is told to be behind, whatever comes."""
 
-    done = property(lambda self: 0, lambda self, value: None)
+    behind = property(lambda self: 3 * RANGE)
 
 
-def test_only_one_connection_runs_far_ahead_of_the_digest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+ENTRY = Entry("a", len(CONTENT), "etag:1", md5=hashlib.md5(CONTENT).hexdigest())
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces, "LARGE", 1)
     monkeypatch.setattr(pieces, "_SMALLEST", RANGE)
     monkeypatch.setattr(pieces, "_LARGEST", RANGE)
     monkeypatch.setattr(pieces, "_FAR", 2 * RANGE)
+
+
+def test_one_connection_is_enough_for_a_digest_that_is_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pieces, "Follower", Stuck)
     source = Memory()
-    entry = Entry("a", len(CONTENT), "etag:1", md5=hashlib.md5(CONTENT).hexdigest())
 
-    moved = pieces.bring(source, entry, str(tmp_path / "a"), Watch(), connections=4, tries=1)
+    moved = pieces.bring(source, ENTRY, str(tmp_path / "a"), Watch(), connections=4, tries=1)
 
     assert moved == len(CONTENT)
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert sorted(begin for begin, _ in source.asked) == list(range(0, len(CONTENT), RANGE))
-    assert {thread for begin, thread in source.asked if begin > 2 * RANGE} == {threading.current_thread()}
+    assert {thread for _, thread in source.asked} == {threading.current_thread()}
+
+
+def test_all_connections_bring_what_a_digest_waits_for(tmp_path: Path) -> None:
+    source = Memory(together=4)
+
+    pieces.bring(source, ENTRY, str(tmp_path / "a"), Watch(), connections=4, tries=1)
+
+    assert (tmp_path / "a").read_bytes() == CONTENT
