@@ -17,7 +17,6 @@ from scitq.fetch.plan import Sides, Step, compare, plan
 from scitq.fetch.retries import patiently
 from scitq.fetch.storage import Entry, FetchError, NotThere, Refused, TimedOut, Watch
 from scitq.fetch.streams import Ahead
-from scitq.fetch.transfer import bring
 from scitq.fetch.uri import shown
 
 _AHEAD = 10_000  # entries that are listed, and steps that are planned, before they are needed
@@ -66,6 +65,8 @@ class Copying(Job):
                 yield from Copying(f"{beside}/", str(self._target.uri), self.how, self._stop).outcomes()
 
     def _gathered(self, folder: str) -> Iterator[Outcome]:
+        from scitq.fetch.transfer import bring  # archives and all: not at the start of every copy
+
         with naming(str(self._source.uri)):
             names = bring(self._source, folder, self.watch, parallel=self.parallel, tries=self.tries).names
         for name in names:

@@ -58,7 +58,7 @@ def read(store: Store, key: str) -> tuple[str, int, Iterator[bytes]]:
         meta = result.meta
     except _FAILURES as error:
         raise _trouble(error) from error
-    return meta["e_tag"] or "", meta["size"], _blocks(result)
+    return meta["e_tag"] or "", meta["size"], _blocks(result, whole=meta["size"] <= _BLOCK)
 
 
 def store(store: Store, key: str, content: bytes | memoryview) -> None:
@@ -66,7 +66,10 @@ def store(store: Store, key: str, content: bytes | memoryview) -> None:
     _tried(lambda: obstore.put(store, key, content, use_multipart=False))
 
 
-def _blocks(result: Any) -> Iterator[bytes]:
+def _blocks(result: Any, *, whole: bool) -> Iterator[bytes]:
+    if whole:  # as a stream it would be two ways into the engine and back
+        yield _tried(result.bytes)
+        return
     blocks = iter(result.stream(_BLOCK))
     while (block := _tried(lambda: next(blocks, None))) is not None:
         yield block
