@@ -12,31 +12,33 @@ from scitq.node.cgroups import UNIFIED, read
 
 
 class Counted(NamedTuple):
-    """Of a group whose processes are gone: seconds of processor, bytes of memory at its peak, and still now.
+    """Of a group: seconds of processor, bytes of memory at its peak, and those that hold files now.
 
-    Files that were read or written count as memory until it is needed for something else; they are all that is left.
+    Files that were read or written count as memory until it is needed for something else. When the command is over
+    they are all that is left of it; somebody of the engine may still be in there.
     """
 
     cpu: float
     peak: int
-    left: int
+    files: int
 
 
 def counted(group: str, root: str = "") -> Counted | None:
     """What the kernel counted in a group, by version 1 or 2; None where there is no such group."""
     where = mounts(root)
     if "memory" in where and "cpuacct" in where:
-        memory = f"{where['memory']}{group}/memory."
-        cpu = _number(f"{where['cpuacct']}{group}/cpuacct.usage") / 1e9
-        peak, left = f"{memory}max_usage_in_bytes", f"{memory}usage_in_bytes"
+        memory = f"{where['memory']}{group}"
+        cpu = int(read(f"{where['cpuacct']}{group}/cpuacct.usage") or 0) / 1e9
+        peak, files = read(f"{memory}/memory.max_usage_in_bytes"), "total_cache"
     elif UNIFIED in where:
-        peak, left = (f"{where[UNIFIED]}{group}/memory.{what}" for what in ("peak", "current"))
-        taken = dict(line.split(" ") for line in read(f"{where[UNIFIED]}{group}/cpu.stat").splitlines())
-        cpu = int(taken.get("usage_usec", 0)) / 1e6
+        memory = f"{where[UNIFIED]}{group}"
+        cpu = _field(f"{memory}/cpu.stat", "usage_usec") / 1e6
+        peak, files = read(f"{memory}/memory.peak"), "file"
     else:
         return None
-    found = Counted(cpu, _number(peak), _number(left))
-    return found if found.cpu else None  # nothing ran in a group without taking any time
+    if not cpu:  # nothing runs without taking any time
+        return None
+    return Counted(cpu, int(peak or 0), _field(f"{memory}/memory.stat", files))
 
 
 def remove(group: str, root: str = "") -> bool:
@@ -84,5 +86,6 @@ def mounts(root: str = "") -> dict[str, str]:
     return found
 
 
-def _number(path: str) -> int:
-    return int(read(path) or 0)
+def _field(path: str, name: str) -> int:
+    fields = dict(line.split() for line in read(path).splitlines())
+    return int(fields.get(name, 0))

@@ -83,7 +83,7 @@ class Meter:
         counted = groups.counted(self._group)
         if counted is None:
             return used
-        files = 0 if oom else max(counted.left, used.read + used.written)
+        files = 0 if oom else max(counted.files, used.read + used.written)
         return used._replace(cpu=counted.cpu, memory=max(0, counted.peak - files))
 
 

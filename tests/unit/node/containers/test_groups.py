@@ -17,9 +17,10 @@ V2_MOUNTS = """proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0
 cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev,noexec,relatime,nsdelegate,memory_recursiveprot 0 0
 """
 CPU_STAT = "usage_usec 278621\nuser_usec 198110\nsystem_usec 80511\nnr_periods 0\nnr_throttled 0\n"
-OLD = {"memory/memory.max_usage_in_bytes": "106377216\n", "memory/memory.usage_in_bytes": "139264\n"}
+OLD_STAT = "cache 0\nrss 8192\nshmem 0\ntotal_cache 139264\ntotal_rss 8192\ntotal_shmem 0\n"
+OLD = {"memory/memory.max_usage_in_bytes": "106377216\n", "memory/memory.stat": OLD_STAT}
 OLD_CPU = {"cpu,cpuacct/cpuacct.usage": "278621825\n"}
-NEW = {"memory.peak": "106377216\n", "memory.current": "139264\n", "cpu.stat": CPU_STAT}
+NEW = {"memory.peak": "106377216\n", "memory.stat": "anon 8192\nfile 139264\nkernel 57344\n", "cpu.stat": CPU_STAT}
 
 
 def machine(tmp_path: Path, mounted: str, files: dict[str, str]) -> str:

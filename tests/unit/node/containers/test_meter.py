@@ -97,7 +97,7 @@ def test_one_that_was_over_before_it_was_seen_tells_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("peak", "left", "oom", "memory"),
+    ("peak", "files", "oom", "memory"),
     [
         (120 * MIB, 50 * MIB, False, 70 * MIB),
         (120 * MIB, 90 * MIB, False, 30 * MIB),
@@ -107,9 +107,9 @@ def test_one_that_was_over_before_it_was_seen_tells_nothing() -> None:
     ],
 )
 def test_files_are_no_memory_that_it_needs_unless_it_was_ended_for_want_of_it(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, peak: int, left: int, oom: bool, memory: int
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, peak: int, files: int, oom: bool, memory: int
 ) -> None:
-    monkeypatch.setattr(groups, "counted", lambda _: Counted(2.5, peak, left))
+    monkeypatch.setattr(groups, "counted", lambda _: Counted(2.5, peak, files))
     found = used(engine, oom=oom)
 
     assert found.cpu == 2.5
