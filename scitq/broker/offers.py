@@ -81,8 +81,6 @@ class Offer:
         """Leave to what comes later only what this task does not need, and nothing beyond the slots."""
         self.kept = task
         self._take(needs)
-        if self.gpus < 0:  # the shared ones are waited for, too: nobody else joins there
-            self.shared = []
         self.slots -= 1
         self.room = self.slots
         self.rank = self._rank()
@@ -103,8 +101,11 @@ class Offer:
         return max(len(self.worker.gpus), 1) if gpu == ALL_GPUS else gpu
 
     def _free_gpus(self, gpu: float) -> float:
-        """How many a task could have of those it may have: of the shared ones no more than is left of one."""
-        return max(self.shared, default=0) if self.gpus <= 0 and 0 < gpu < 1 else self.gpus
+        """How many a task could have of those it may have: of the shared ones no more than is left of one.
+
+        Below zero somebody waits for GPUs, for the shared ones too: nobody joins there.
+        """
+        return max(self.shared, default=0) if self.gpus == 0 and 0 < gpu < 1 else self.gpus
 
     def most(self) -> tuple[float, float, float, float]:
         """The largest cpu, mem, gpu and disk, each by itself, of a task that would fit."""

@@ -11,10 +11,11 @@ from scitq import wire
 from scitq.broker import events
 from scitq.broker.check import check
 from scitq.broker.commands import DropParts, Gone, Peer, Send, Silent
-from scitq.model import Array, Changes, Outcome, Range, Spec, Stream
+from scitq.model import MIB, Array, Changes, Gpu, Outcome, Range, Spec, Stream
 from scitq.wire import Chunk, Ref, Started
 from tests.pure_broker import ADMIN, PureBroker, dump, refold, replay
 
+Means = tuple[int, int, int, str]  # cpus, MiB of memory, GPUs, container engine
 NAMES = ("w1", "w2", "w3")
 BATCHES = ("Default", "blue")
 TASKS = st.integers(1, 14)
@@ -22,9 +23,27 @@ PHASES = st.sampled_from(["staging", "running", "uploading"])
 CLASSES = st.sampled_from(["exit", "signal", "oom", "timeout", "download", "upload", "lost"])
 
 
+REQUESTS: tuple[dict[str, Any], ...] = (
+    *({},) * 4,
+    {"mem": 16 * MIB},
+    {"mem": 48 * MIB},
+    {"cpu": 1.5},
+    {"cpu": 4},
+    {"gpu": 0.5},
+    {"gpu": 2},
+    {"disk": 40 * MIB, "gpu": 1},
+    {"container": "tiny", "container_options": "--gpus all"},
+)
+
+
 def specs() -> st.SearchStrategy[Spec]:
+    return st.sampled_from(REQUESTS).flatmap(_specs)
+
+
+def _specs(request: dict[str, Any]) -> st.SearchStrategy[Spec]:
     return st.builds(
         Spec,
+        **{name: st.just(value) for name, value in request.items()},
         command=st.just(("true",)),
         batch=st.sampled_from(BATCHES),
         retry=st.integers(0, 2),
@@ -38,6 +57,8 @@ def changes() -> st.SearchStrategy[Changes]:
         st.builds(Changes, priority=st.integers(0, 2)),
         st.builds(Changes, batch=st.sampled_from(BATCHES)),
         st.builds(Changes, command=st.just(("false",))),
+        st.builds(Changes, mem=st.sampled_from([None, 16 * MIB, 48 * MIB])),
+        st.builds(Changes, cpu=st.sampled_from([None, 4]), gpu=st.just(None)),
     )
 
 
@@ -87,6 +108,11 @@ class Mesh(RuleBasedStateMachine):
                 first[0].message.count,
             )
             assert len(self.broker.entries) == before
+
+    @rule(requests=st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=4))
+    def submit_and_place(self, requests: list[dict[str, Any]]) -> None:
+        self.submit([Spec(command=("true",), **request) for request in requests])
+        self.place()
 
     @rule(count=st.integers(1, 3), spec=specs())
     def submit_array(self, count: int, spec: Spec) -> None:
@@ -199,14 +225,26 @@ class Mesh(RuleBasedStateMachine):
         concurrency=st.integers(1, 3),
         prefetch=st.integers(0, 2),
         batch=st.sampled_from((*BATCHES, "*")),
+        means=st.tuples(st.sampled_from([1, 4]), st.sampled_from([32, 64]), st.integers(0, 2), st.sampled_from("d ")),
         data=st.data(),
     )
-    def join_again(self, name: str, concurrency: int, prefetch: int, batch: str, data: st.DataObject) -> None:
+    def join_again(
+        self, name: str, concurrency: int, prefetch: int, batch: str, means: Means, data: st.DataObject
+    ) -> None:
         phase = st.sampled_from(["staged", "running", "uploading", "ended"])
         held = [wire.Held(ref=ref, phase=data.draw(phase)) for ref in self.some_refs(data, name)]  # type: ignore[arg-type]
-        self.join(name, concurrency, prefetch, batch, held)
+        self.join(name, concurrency, prefetch, batch, held, means)
 
-    def join(self, name: str, concurrency: int, prefetch: int, batch: str, held: list[wire.Held]) -> None:
+    def join(
+        self,
+        name: str,
+        concurrency: int,
+        prefetch: int,
+        batch: str,
+        held: list[wire.Held],
+        means: Means = (4, 64, 2, "d"),
+    ) -> None:
+        cpus, memory, gpus, engine = means
         enrol = wire.Enrolment(
             worker=f"id of {name}",
             name=name,
@@ -214,9 +252,12 @@ class Mesh(RuleBasedStateMachine):
             concurrency=concurrency,
             prefetch=prefetch,
             hostname="h",
-            cpus=1,
-            memory=1,
+            cpus=cpus,
+            memory=memory * MIB,
             boot="b",
+            engine=engine.strip(),
+            gpus=(Gpu("T4", 16 * MIB),) * gpus,
+            disk=64 * MIB,
             held=tuple(held),
         )
         peer = Peer(name.encode(), "worker", name)
@@ -301,6 +342,26 @@ class Mesh(RuleBasedStateMachine):
                 if isinstance(fact, events.Assigned):
                     worker = self.broker.state.workers[fact.worker]
                     assert len(worker.held) <= worker.concurrency + worker.ahead
+
+    @invariant()
+    def nobody_was_handed_within_its_slots_what_was_not_free(self) -> None:
+        state = self.broker.state
+        for entry in self.broker.entries[-1:]:
+            for fact in entry.events:
+                if (
+                    isinstance(fact, events.Assigned)
+                    and (worker := state.workers[fact.worker]).busy <= worker.concurrency
+                ):
+                    all_ = [state.tasks.spec(task) for task in worker.held if task not in worker.storing]
+                    for new in (state.tasks.spec(task) for task in fact.tasks):
+                        assert sum(s.cpu or worker.cpus / worker.concurrency for s in all_) <= worker.cpus + 1e-6
+                        assert not new.mem or sum(s.mem or 0 for s in all_) <= worker.memory
+                        assert not new.disk or sum(s.disk or 0 for s in all_) <= worker.disk
+                        assert not new.gpu or sum(s.gpu or 0 for s in all_) <= len(worker.gpus)
+                        if new.container_options:
+                            assert worker.engine
+                            assert worker.gpus
+                            assert [s for s in all_ if s.gpu or s.container_options] == [new]
 
     @invariant()
     def the_journal_tells_it_all(self) -> None:

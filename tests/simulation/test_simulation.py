@@ -6,15 +6,18 @@ from functools import partial
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from scitq.broker import events, schedule, waits
+from scitq.broker import events, packing, schedule, waits
 from scitq.broker.apply import CARRY_OUT
 from scitq.broker.commands import Send
 from scitq.broker.intervals import members
 from scitq.broker.moves import MOVES
+from scitq.broker.offers import Offer
 from scitq.broker.rules import reports
 from scitq.broker.state import State
 from scitq.broker.tasks import Live
+from scitq.model import MIB, Spec
 from scitq.wire import Ref
 from tests.simulation.world import World
 
@@ -147,6 +150,27 @@ def test_handing_a_task_over_twice_is_found(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(schedule, "place", generous)
     assert _found()
+
+
+def test_handing_over_what_is_not_free_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Offer, "fits", lambda offer, needs: offer.worker.could(needs))
+    assert _found()
+
+
+LARGE = Spec(command=("true",), cpu=6, mem=48 * MIB, gpu=2)
+SMALL = [Spec(command=("true",)), Spec(command=("true",), mem=10 * MIB), Spec(command=("true",), gpu=0.5, cpu=1)]
+
+
+@pytest.mark.parametrize("priority", [0, 1])
+def test_a_large_task_has_its_turn_however_many_small_ones_come(priority: int) -> None:
+    large = replace(LARGE, priority=priority)
+    for seed in range(10):
+        assert World(seed).flood(large, SMALL), f"seed {seed}"
+
+
+def test_keeping_no_worker_for_a_large_task_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MOST_KEPT", 0)
+    assert not all(World(seed).flood(replace(LARGE, priority=1), SMALL) for seed in range(10))
 
 
 @pytest.mark.proof

@@ -1,10 +1,12 @@
 """A model of a worker: holds, starts, ends and reports as a real one, in virtual time, with a disk that survives."""
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec.structs import replace
 
 from scitq import wire
-from scitq.model import Outcome, Stream
+from scitq.model import MIB, Gpu, Outcome, Spec, Stream
 from scitq.wire import Ref, Started
 
 if TYPE_CHECKING:
@@ -18,23 +20,50 @@ RESEND = 10.0
 class Job:
     """An attempt on this worker."""
 
-    def __init__(self, *, uploads: bool) -> None:
+    def __init__(self, spec: Spec) -> None:
         self.phase = "staged"  # staging | staged | running | confirming | uploading | ended
-        self.uploads = uploads
+        self.uploads = bool(spec.output)
+        self.spec = spec
+        self.started_at = 0.0
+        self.at_once = False  # given within the slots: what it asks for is free, says the broker
         self.outcome: Outcome | None = None
         self.suspended = False
         self.overdue = False  # its command would have ended, had it not been suspended
 
 
-class ModelWorker:
-    """One machine; `restart` keeps what runs (keepers), `die` loses it all."""
+class Means(NamedTuple):
+    """What a machine has; bytes in MiB."""
 
-    def __init__(self, world: "World", name: str, slots: int, prefetch: int, batch: str) -> None:
+    cpus: int
+    mem: int
+    gpus: int
+    disk: int
+    engine: str = ""
+
+    def has(self, slots: int, running: list[Spec], one: Spec) -> bool:
+        """Whether this one may run beside those: of what it asks there is enough for all."""
+        everyone = [*running, one]
+        everything = "--gpus all" in one.container_options
+        gpus = sum((self.gpus if "--gpus all" in spec.container_options else spec.gpu or 0) for spec in everyone)
+        return (
+            sum(spec.cpu or self.cpus / slots for spec in everyone) <= self.cpus + 1e-6
+            and (not one.mem or sum(spec.mem or 0 for spec in everyone) <= self.mem * MIB)
+            and (not one.disk or sum(spec.disk or 0 for spec in everyone) <= self.disk * MIB)
+            and (not (one.gpu or everything) or gpus <= self.gpus)
+        )
+
+
+class ModelWorker:
+    """One machine; `restart` keeps what runs (keepers), `die` loses it all; either may come back with less."""
+
+    def __init__(self, world: "World", name: str, slots: int, prefetch: int, batch: str, *means: Means) -> None:
         self.world = world
         self.name = name
         self.slots = slots
         self.prefetch = prefetch
         self.batch = batch
+        self.choice = means
+        self.means = means[0]
         self.jobs: dict[Ref, Job] = {}
         self.connection = 0
         self.joined = False
@@ -58,9 +87,12 @@ class ModelWorker:
             concurrency=self.slots,
             prefetch=self.prefetch,
             hostname="h",
-            cpus=1,
-            memory=1,
+            cpus=self.means.cpus,
+            memory=self.means.mem * MIB,
             boot="b",
+            engine=self.means.engine,
+            gpus=(Gpu("T4", 16 * MIB),) * self.means.gpus,
+            disk=self.means.disk * MIB,
             held=held,
         )
         self.joined = False
@@ -84,12 +116,19 @@ class ModelWorker:
 
     def restart(self) -> None:
         """The agent was killed; its keepers went on."""
+        self._change()
         self.connect()
 
     def die(self) -> None:
         """The machine went down with all it held."""
         self.jobs.clear()
+        self._change()
         self.connect()
+
+    def _change(self) -> None:
+        self.means = self.world.random.choice(self.choice)
+        for job in self.jobs.values():
+            job.at_once = False
 
     # ------------------------------------------------------------------------ what the broker says
 
@@ -144,7 +183,8 @@ class ModelWorker:
         ref = assignment.ref
         if ref in self.jobs:
             return
-        job = self.jobs[ref] = Job(uploads=bool(wire.unpack_spec(assignment.spec).output))
+        job = self.jobs[ref] = Job(wire.unpack_spec(assignment.spec))
+        job.at_once = ref in self.world.within_slots
         if self.world.random.random() < 0.3:
             job.phase = "staging"
             self.report(started=(Started(ref, "staging", self.world.now),))
@@ -189,14 +229,28 @@ class ModelWorker:
     # ------------------------------------------------------------------------ work
 
     def start(self) -> None:
-        """Start what is staged, unless the broker has been away for most of the grace."""
+        """Start what is staged, unless the broker has been away for most of the grace.
+
+        What was given within the slots begins at once; the rest in its order, when what it asks for is free and
+        promised to nobody.
+        """
         if self.world.now - self.heard_at > 0.8 * self.world.grace:
             return
+        in_turn = True
         for ref, job in self.jobs.items():
-            if sum(other.phase == "running" for other in self.jobs.values()) >= self.slots:
+            running = [other.spec for other in self.jobs.values() if other.phase == "running"]
+            if len(running) >= self.slots:
                 return
             if job.phase == "staged":
+                if job.at_once and not self.means.has(self.slots, running, job.spec):
+                    self.world.overloaded(self, ref, running)
+                if not job.at_once:
+                    promised = [o.spec for o in self.jobs.values() if o.at_once and o.phase in ("staging", "staged")]
+                    in_turn = in_turn and self.means.has(self.slots, running + promised, job.spec)
+                    if not in_turn:
+                        continue
                 job.phase = "running"
+                job.started_at = self.world.now
                 self.world.started(self, ref)
                 self.world.after(self.world.random.choice([0.05, 1, 20]), partial(self.finish, ref))
                 if self.world.random.random() < 0.8:  # else its end tells that it ran
@@ -221,6 +275,8 @@ class ModelWorker:
 
     def _end(self, ref: Ref, outcome: Outcome) -> None:
         job = self.jobs[ref]
+        if self.world.measured and job.started_at:
+            outcome = replace(outcome, run_seconds=self.world.now - job.started_at)
         job.phase, job.outcome = "ended", outcome
         self.ended[ref] = outcome.status
         self._tell_end(ref)

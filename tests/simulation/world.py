@@ -17,12 +17,22 @@ from scitq.broker import events
 from scitq.broker.check import check
 from scitq.broker.commands import Ask, Gone, Peer, Send, Silent
 from scitq.broker.decide import decide
-from scitq.model import ENDED, Changes, Spec
+from scitq.model import ENDED, MIB, Changes, Spec
 from scitq.wire import Ref
 from tests.pure_broker import Decide, PureBroker, dump, refold, replay
-from tests.simulation.worker import ModelWorker
+from tests.simulation.worker import Means, ModelWorker
 
 BATCHES = ("Default", "blue")
+# What tasks ask for: one worker at least has it, most often nothing.
+REQUESTS: tuple[dict[str, Any], ...] = (
+    *({},) * 6,
+    *({"mem": mem * MIB} for mem in (10, 16, 24, 48)),
+    *({"cpu": cpu} for cpu in (0.5, 2, 6)),
+    *({"gpu": gpu} for gpu in (0.5, 0.5, 1, 2)),
+    {"disk": 40 * MIB},
+    {"cpu": 3, "mem": 20 * MIB, "gpu": 1},
+    {"container": "tiny", "container_options": "--gpus all"},
+)
 CLIENT = Peer(b"client", "admin", "client")
 
 
@@ -41,6 +51,7 @@ class World:
         self.now = 0.0
         self.grace = 30.0
         self.healed = False
+        self.measured = self.random.random() < 0.5  # workers say how long a command took; else all seem short
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._sequence = 0
         self._decide = decide
@@ -56,12 +67,13 @@ class World:
         self.last_connection = 0
         self.acknowledged: dict[str, tuple[int, int]] = {}
         self.stopped: set[str] = set()
+        self.within_slots: set[Ref] = set()  # handed over where slots were free
         self.request = 0
         self.asking: tuple[int, wire.Request] | None = None
         self.workers = [
-            ModelWorker(self, "w1", 2, 1, "*"),
-            ModelWorker(self, "w2", 1, 2, "Default"),
-            ModelWorker(self, "w3", 1, 0, "*"),
+            ModelWorker(self, "w1", 3, 1, "*", Means(6, 48, 2, 90, "docker 20")),
+            ModelWorker(self, "w2", 1, 2, "Default", Means(2, 32, 0, 30)),
+            ModelWorker(self, "w3", 2, 0, "*", Means(4, 32, 1, 60), Means(2, 16, 0, 60)),
         ]
 
     # ------------------------------------------------------------------------ time
@@ -99,6 +111,27 @@ class World:
                 break
         self._judge()
         self._all_has_ended()
+
+    def flood(self, large: Spec, small: list[Spec], seconds: float = 600.0) -> bool:
+        """Whether a large task is begun though small ones never cease to come, more than can be run."""
+        self.measured = True
+        for worker in self.workers:
+            worker.prefetch = 0  # beyond its slots, measured short or ahead, it would be handed over to wait there
+            self.after(self.random.random(), worker.connect)
+        self.after(1.0, self.look)
+
+        def submit(request: str, *specs: Spec) -> None:
+            packed = tuple(msgspec.Raw(wire.pack_spec(spec)) for spec in specs)
+            self._tell(Ask(CLIENT, wire.Submit(id=0, request=request, specs=packed)))
+
+        submit("many", *small * 50)
+        self.run(30.0)
+        task = self.broker.state.tasks.next
+        submit("large", large)
+        while self.now < 30.0 + seconds and not self.broker.state.tasks.slot(task):
+            submit(f"at {self.now}", *self.random.choices(small, k=4))
+            self.run(self.now + 1.0)
+        return self.broker.state.tasks.slot(task) is not None
 
     def story(self, last: int | None = None) -> str:
         """What the broker wrote down, a line a fact."""
@@ -208,6 +241,7 @@ class World:
         del self.broker.entries[self.durable :]
         self.judged = min(self.judged, self.durable)
         self.waiting.clear()
+        self.within_slots.clear()
         self.routes.clear()
         self.broker.restart()
         if self.random.random() < 0.3:
@@ -283,6 +317,8 @@ class World:
             earlier = [task for task in acknowledged if task < min(some.ids or (0,))]
             if earlier and chance.random() < 0.3:
                 changes = Changes(requires=(chance.choice(earlier),))
+            elif chance.random() < 0.4:
+                changes = Changes(mem=chance.choice([None, 12 * MIB, 40 * MIB]), cpu=chance.choice([None, 3]))
             return wire.Update(id=number, select=some, changes=changes)
         specs = [
             Spec(
@@ -292,6 +328,7 @@ class World:
                 priority=chance.randrange(2),
                 output=chance.choice(["", "/data/out"]),
                 requires=tuple(chance.sample(acknowledged, min(len(acknowledged), chance.choice([0, 0, 2])))),
+                **chance.choice(REQUESTS),
             )
             for _ in range(chance.randrange(1, 4))
         ]
@@ -328,6 +365,10 @@ class World:
         if ref in worker.ended:
             raise Broken(f"{ref} was started twice on {worker.name}")
 
+    def overloaded(self, worker: ModelWorker, ref: Ref, running: list[Spec]) -> None:
+        """A task was given within the slots, and what it asks for is not free."""
+        raise Broken(f"{ref} was given to {worker.name} within its slots, beside {running}")
+
     def _judge(self) -> None:
         """Hold every new fact against what truly happened."""
         state = self.broker.state
@@ -345,6 +386,9 @@ class World:
                     if held.busy > held.concurrency + held.ahead:
                         raise Broken(f"{held.name} was handed more than its room")
                     for task in fact.tasks:
+                        live = held.held.get(task)
+                        if held.busy <= held.concurrency and live is not None and live.held is not None:
+                            self.within_slots.add(Ref(task, live.held.attempt, live.held.epoch))
                         parents = state.tasks.spec(task).requires
                         if any(state.status_of(parent) != "succeeded" for parent in parents):
                             raise Broken(f"task {task} was handed over before what it requires had succeeded")

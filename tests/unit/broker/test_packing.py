@@ -11,7 +11,7 @@ from scitq.needs import Needs
 from tests.pure_broker import PureBroker
 from tests.unit.broker.small_mesh import Room, asking, machine, machines, mesh, plain, submit
 
-ALL = {"container": "tiny", "container_options": "--gpus all"}
+ALL: dict[str, Any] = {"container": "tiny", "container_options": "--gpus all"}
 
 
 def run(broker: PureBroker) -> None:
@@ -289,6 +289,16 @@ def test_what_waits_for_memory_is_asked_back_though_there_are_slots() -> None:
     broker.record(events.Asked((4,), "requeue"))
     broker.record(machine(3, 2))
     assert schedule.take_back(broker.state, {}) == {}
+
+
+def test_who_shares_does_not_join_on_a_gpu_that_another_waits_for() -> None:
+    broker = machines(machine(1, 3, prefetch=2, gpus=2))
+    submit(broker, *asking(2, gpu=0.5), *plain(1), *asking(**ALL), *asking(gpu=0.5))
+    run(broker)
+    assert list(broker.state.workers[1].held) == [1, 2, 3, 4, 5]
+    end(broker, 1, 2, 3)
+    submit(broker, *asking(gpu=0.5))
+    assert schedule.place(broker.state) == {}
 
 
 def test_nothing_is_asked_back_for_a_worker_that_is_kept_for_another() -> None:
