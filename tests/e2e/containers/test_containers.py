@@ -201,6 +201,7 @@ def test_what_workers_share_is_data(docker: Dockerd, tmp_path: Path, monkeypatch
         (number,) = client.submit_many([spec])
         (end,) = client.wait([number], timeout=50)
         assert (end.status, output(client, number)) == ("succeeded", ("shared\nshared\n", ""))
+        until(lambda: not docker.containers(), "no container is left")
     assert (nfs / "new").read_text() == "more\n"
     assert (nfs / "results" / "r").read_text() == "result\n"
 
