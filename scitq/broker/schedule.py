@@ -67,6 +67,7 @@ def take_back(state: State, placed: dict[int, list[int]], slow: frozenset[int] =
                 continue
             if not offers and packing.asked(state):
                 offers = packing.pack(state, slow, MOST).offers
+                _promise(state, offers)
             tasks = _spare(donor, worker, free, offers.get(worker.number))
             if tasks:
                 asked[donor.number] = tasks
@@ -157,6 +158,16 @@ def _rank(worker: WorkerState, more: int) -> _Rank:
 def _soon(donor: WorkerState) -> bool:
     extra = max(donor.busy - donor.concurrency, 1)
     return donor.run_seconds is not None and extra * donor.run_seconds < WINDOW_SECONDS * donor.concurrency
+
+
+def _promise(state: State, offers: dict[int, Offer]) -> None:
+    """What was asked back before, and asks for more than a slot, will take its part of what is free."""
+    for donor in state.crowded.values():
+        for task, needs in donor.claims.items():
+            if donor.held[task].place.status == "returning":
+                taker = next((offer for offer in offers.values() if offer.slots > 0 and offer.fits(needs)), None)
+                if taker is not None:
+                    taker.give(needs)
 
 
 def _spare(donor: WorkerState, worker: WorkerState, free: int, offer: Offer | None) -> list[int]:

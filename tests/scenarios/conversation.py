@@ -15,10 +15,11 @@ from scitq import wire
 from scitq.broker import events
 from scitq.broker.commands import DropParts, Gone, Peer, Send, Silent
 from scitq.broker.rules.reads import log_of, task_view
-from scitq.model import Array, Changes, Outcome, Range, Spec, Stream
+from scitq.model import Array, Changes, Gpu, Outcome, Range, Spec, Stream
 from scitq.wire import Chunk, Ref, Started
 from tests.pure_broker import PureBroker, dump, refold, replay
 
+GIB = 2**30
 PHASES = ("staging", "running", "uploading")
 
 
@@ -98,13 +99,23 @@ class Conversation:
     # ------------------------------------------------------------------------ sentences of workers
 
     def joins(
-        self, label: str, name: str, slots: str, prefetch: str, batch: str, holding: str, mesh: str, key: str
+        self,
+        label: str,
+        name: str,
+        slots: str,
+        prefetch: str,
+        batch: str,
+        having: str,
+        holding: str,
+        mesh: str,
+        key: str,
     ) -> list[Send]:
         peer = self.peer(label, "worker")
         held = []
         for item in filter(None, holding.split(", ")):
             what, phase = item.split(" ")
             held.append(wire.Held(ref=self.ref(what, label), phase=phase))  # type: ignore[arg-type]
+        means = _options(having)
         enrol = wire.Enrolment(
             worker=label,
             name=name or label,
@@ -113,9 +124,12 @@ class Conversation:
             concurrency=int(slots or 1),
             prefetch=int(prefetch or 0),
             hostname="host",
-            cpus=4,
-            memory=8,
+            cpus=int(means.get("cpus", 4)),
+            memory=means.get("mem", 8),
             boot="boot",
+            engine=means.get("engine", ""),
+            gpus=(Gpu("T4", 16 * GIB),) * int(means.get("gpus", 0)),
+            disk=means.get("disk", 0),
             held=tuple(held),
         )
         if peer.role == "worker":
@@ -299,8 +313,10 @@ def _value(key: str, value: str) -> Any:
             return tuple(value.split(","))
         case "retry" | "priority" | "concurrency" | "prefetch" | "log_limit":
             return int(value)
-        case "run_timeout" | "download_timeout":
-            return float(value)
+        case "run_timeout" | "download_timeout" | "cpu" | "gpu":
+            return float(value) if value != "none" else None
+        case "mem" | "disk":
+            return int(value.removesuffix("G")) * GIB if value != "none" else None
         case "paused":
             return value == "yes"
     return value
@@ -378,7 +394,8 @@ _SENTENCES: tuple[tuple[str, Callable[..., Any]], ...] = (
         (
             rf"worker {_WHO} joins(?: as (?P<name>\S+))?(?: by the key of (?P<key>\S+))?"
             r"(?: with (?P<slots>\d+) slots?)?(?: and (?P<prefetch>\d+) ahead)?"
-            r"(?: for batch (?P<batch>\S+))?(?: of mesh (?P<mesh>\S+))?(?: holding (?P<holding>.+))?"
+            r"(?: for batch (?P<batch>\S+))?(?: of mesh (?P<mesh>\S+))?(?: having (?P<having>(?:\w+=\S+ ?)+?))?"
+            r"(?: holding (?P<holding>.+))?"
         ),
         Conversation.joins,
     ),

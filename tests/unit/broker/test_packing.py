@@ -277,6 +277,16 @@ def test_what_waits_beyond_the_slots_is_asked_back_for_a_worker_that_has_the_mea
     assert schedule.take_back(broker.state, {}) == {1: [3, 2]}
 
 
+def test_what_is_on_its_way_back_will_have_what_is_free() -> None:
+    broker = machines(machine(1, 1, prefetch=2))
+    submit(broker, *asking(3, mem=40))
+    broker.settle()
+    broker.record(events.Entered("running", (1,), (1.0,)), events.Asked((3,), "requeue"), machine(2, 2))
+    assert schedule.take_back(broker.state, {}) == {}
+    broker.record(machine(3, 2))
+    assert schedule.take_back(broker.state, {}) == {1: [2]}
+
+
 def test_what_waits_for_memory_is_asked_back_though_there_are_slots() -> None:
     broker = machines(machine(1, 2, prefetch=2))
     submit(broker, *asking(mem=30), *asking(mem=30), *asking(2, mem=40))
