@@ -265,9 +265,10 @@ class Agent:
             self._break("it is silent", now)
         elif self._stand == "greeted" and now > self._next:
             self._break("no welcome came", now)
-        settled = self._jobs.certain and not self._asks_for_gpus
-        if self._stand == "settling" and (settled or now > self._next):
-            self._greet(now)
+        if self._stand == "settling":
+            settled = self._jobs.certain and not self._asks_for_gpus
+            if settled or now > self._next:
+                self._greet(now)
         if self._stand == "closed" and now >= self._next:
             self._stand, self._next = "connecting", math.inf
             self._link.open()

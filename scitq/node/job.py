@@ -120,8 +120,9 @@ class Job:
     @property
     def is_watched(self) -> bool:
         """Whether nobody but the agent keeps it from more memory than it asked for."""
-        limited = any(hierarchy in (UNIFIED, "memory") for hierarchy, _ in self.given.cgroups)
-        return bool(self.needs.mem) and not self.needs.container and not limited
+        if not self.needs.mem or self.needs.container:
+            return False
+        return all(hierarchy not in (UNIFIED, "memory") for hierarchy, _ in self.given.cgroups)
 
     @property
     def carried(self) -> Carried:

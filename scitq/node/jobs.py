@@ -334,8 +334,9 @@ class Jobs:
         job.started_at = started.wall
         root = Root(started.pid, started.ticks, kept=not job.spec.container)
         folder = self._carrier.folders.path(job.name)
-        self.measuring.begin(job.name, root, folder, time.monotonic(), closely=job.is_watched)
-        if job.is_watched:
+        watched = job.is_watched
+        self.measuring.begin(job.name, root, folder, time.monotonic(), closely=watched)
+        if watched:
             self._watched.add(job.name)
 
     def _note_end(self, job: Job, end: orders.Ended | orders.Lost | None) -> None:

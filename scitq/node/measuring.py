@@ -32,7 +32,8 @@ class Measuring:
 
     def end(self, name: str) -> Use:
         """The most that was seen of it, which is forgotten."""
-        return self._sampler.end(name)._replace(disk=self._footprints.end(name))
+        used, disk = self._sampler.end(name), self._footprints.end(name)
+        return used._replace(disk=disk) if disk else used  # most are over before any look
 
     def tick(self, now: float) -> None:
         """Look at what it is time to look at."""
