@@ -123,8 +123,10 @@ def _why_not_there(state: State, roomy: list[WorkerState], needs: Needs, task: i
     worker = min(roomy, key=lambda worker: sum(short.lack for short in Offer(worker).shortfalls(needs)))
     if missing := until(worker, needs):
         return [f"it waits until {missing}, on worker {worker.name} or another"]
-    first = packed.offers[worker.number].kept
-    return [f"worker {worker.name} is kept for task {first}, which comes before it"] if first else []
+    offer = packed.offers[worker.number]
+    if offer.kept:
+        return [f"worker {worker.name} is kept for task {offer.kept}, which comes before it"]
+    return [f"worker {worker.name} has a task that waits for others there, and begins before it"]
 
 
 def _names(workers: list[WorkerState]) -> str:

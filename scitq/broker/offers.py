@@ -45,6 +45,8 @@ class Offer:
         self.shared: list[float] = []  # what is left of each that some share
         for needs in worker.claims.values():
             self._take(needs)
+        if self.slots > 0 and self.overdrawn:  # something waits there: what came now would begin after it
+            self.room = 0
         self.rank = self._rank()
 
     def _rank(self) -> Rank:
@@ -96,6 +98,10 @@ class Offer:
             and (not needs.gpu or self._free_gpus(needs.gpu) + EXACT >= self._gpus(needs.gpu))
             and (not needs.container or bool(self.worker.engine))
         )
+
+    def begins(self, needs: Needs) -> bool:
+        """Whether a task that needs this could be handed over to begin now."""
+        return self.slots > 0 and self.room > 0 and self.fits(needs)
 
     def _gpus(self, gpu: float) -> float:
         return max(len(self.worker.gpus), 1) if gpu == ALL_GPUS else gpu

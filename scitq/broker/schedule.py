@@ -165,7 +165,7 @@ def _promise(state: State, offers: dict[int, Offer]) -> None:
     for donor in state.crowded.values():
         for task, needs in donor.claims.items():
             if donor.held[task].place.status == "returning":
-                taker = next((offer for offer in offers.values() if offer.slots > 0 and offer.fits(needs)), None)
+                taker = next((offer for offer in offers.values() if offer.begins(needs)), None)
                 if taker is not None:
                     taker.give(needs)
 
@@ -187,7 +187,7 @@ def _spare(donor: WorkerState, worker: WorkerState, free: int, offer: Offer | No
             isinstance(live.place, Held)
             and live.place.status in ("assigned", "staging")
             and worker.serves(live.batch)
-            and (worker.could(needs) if offer is None else offer.slots > 0 and offer.fits(needs))
+            and (worker.could(needs) if offer is None else offer.begins(needs))
         ):
             if offer is not None:
                 offer.give(needs)

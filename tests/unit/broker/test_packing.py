@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from scitq.broker import events, packing, schedule
+from scitq.broker.explain import explain_task
 from scitq.broker.offers import Offer
 from scitq.model import Spec
 from scitq.needs import Needs
@@ -106,6 +107,24 @@ def test_with_free_slots_nothing_is_handed_over_that_must_wait() -> None:
     broker = machines(machine(1, 2, prefetch=3))
     submit(broker, *asking(2, mem=40))
     assert schedule.place(broker.state) == {1: [1]}
+
+
+def test_nothing_is_handed_over_to_wait_behind_what_waits() -> None:
+    broker = machines(machine(1, 3, prefetch=1))
+    submit(broker, *asking(2, mem=30), *plain(1), *asking(mem=40))
+    run(broker)
+    end(broker, 1, 3)
+    assert list(broker.state.workers[1].held) == [2, 4]
+    submit(broker, *plain(1))
+    assert schedule.place(broker.state) == {}
+    line = "worker w1 has a task that waits for others there, and begins before it"
+    assert explain_task(broker.state, 5)[1:] == [line]
+    broker.record(machine(2, 1))
+    assert schedule.place(broker.state) == {2: [5]}
+    end(broker, 2)
+    assert schedule.place(broker.state) == {2: [5]}
+    broker.record(events.WorkerOffline(2))
+    assert schedule.place(broker.state) == {1: [5]}
 
 
 def test_what_is_stored_asks_for_nothing_more() -> None:
