@@ -16,7 +16,7 @@ class Follower:
 
     def __init__(self, fd: int, size: int, watch: Watch) -> None:
         """`size` in bytes, -1 when it is not known yet."""
-        self._done = 0  # bytes that are hashed
+        self.waits = self.fed = 0  # how often it began to wait for more, and how often that ended
         self._fd = fd
         self._size = size
         self._watch = watch
@@ -36,12 +36,6 @@ class Follower:
             self._closed = True
             self._news.notify()
         self._thread.join()
-
-    @property
-    def behind(self) -> int:
-        """Bytes that are there without a gap and not hashed yet."""
-        with self._news:
-            return self._spans.front - self._done
 
     def wrote(self, begin: int, end: int) -> None:
         """Take in that these bytes are in the file and stay as they are; thread-safe."""
@@ -75,7 +69,6 @@ class Follower:
                         raise FetchError(f"the file was cut to {at} bytes while it was written", retry=True)
                     self._md5.update(buffer[:count])
                     at += count
-                    self._done = at
                     self._watch.check()
             if self._size not in (-1, at) or at != self._spans.end:
                 raise FetchError(f"{at} bytes of {self._size}", retry=True)
@@ -85,5 +78,8 @@ class Follower:
     def _wait_past(self, at: int) -> int:
         """The end of what is there without a gap: past `at`, or `at` itself when nothing more will come."""
         with self._news:
-            self._news.wait_for(lambda: self._closed or self._complete or self._spans.front > at)
+            if self._spans.front == at:
+                self.waits += 1
+                self._news.wait_for(lambda: self._closed or self._complete or self._spans.front > at)
+                self.fed += 1
             return at if self._closed else self._spans.front

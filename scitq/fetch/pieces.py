@@ -18,7 +18,6 @@ LARGE = 64 << 20  # bytes; more than one connection is worth its beginning from 
 
 _BUFFER = 1 << 20
 _SMALLEST, _LARGEST = 16 << 20, 64 << 20  # of a range, when there are several
-_FAR = 256 << 20  # bytes that the digest is behind; to bring more would only take the processor from it
 _LOOK_S = 0.01  # between two looks at the digest
 
 
@@ -96,6 +95,7 @@ class _Crew:
         self._todo: deque[_Range] = deque()
         self._guard = threading.Lock()
         self._failure: BaseException | None = None
+        self._leading = True  # whether the caller's thread is at work
 
     def work(self, connections: int) -> None:
         size = self._partial.size
@@ -116,6 +116,7 @@ class _Crew:
 
         try:
             while self._todo:
+                self._leading = True
                 while (part := self._take()) is not None:
                     helped = any(helper.is_alive() for helper in helping)
                     try:
@@ -126,6 +127,7 @@ class _Crew:
                             raise
                         self._todo.appendleft(part)
                         break
+                self._leading = False
                 for helper in helping:
                     helper.join()  # one that gave up has put its range back
             self._raise_failure()
@@ -138,8 +140,10 @@ class _Crew:
 
     def _help(self) -> None:
         proven = False
+        fed = 1  # before anything has come nobody knows whether more than one connection is of use
         try:
-            while (part := self._take_near()) is not None:
+            while (part := self._take_wanted(fed)) is not None:
+                fed = self._follower.fed if self._follower is not None else 0
                 try:
                     self._bring(part, self._tries if proven else 1, None)
                 except FetchError as error:
@@ -159,11 +163,15 @@ class _Crew:
         except IndexError:
             return None
 
-    def _take_near(self) -> _Range | None:
-        """The next range, once the digest is not far behind; the caller's thread waits for nothing."""
-        while self._follower is not None and self._todo and self._follower.behind > _FAR:
+    def _take_wanted(self, fed: int) -> _Range | None:
+        """The next range, once the digest has waited since it was fed so often, or nobody else brings anything.
+
+        While it never waits, the caller's connection is enough; others would take the processor from it.
+        """
+        while self._follower is not None and self._todo and self._leading and self._follower.waits <= fed:
             self._raise_failure()
-            self._watch.pause(_LOOK_S)
+            self._watch.check()
+            time.sleep(_LOOK_S)
         return self._take()
 
     def _bring(self, part: _Range, tries: int, start: Callable[[], None] | None) -> None:

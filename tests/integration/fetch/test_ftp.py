@@ -64,7 +64,7 @@ def test_a_large_file_comes_by_several_connections(place: tuple[str, Path], tmp_
     (folder / "a").write_bytes(CONTENT)
     storage, path = backend(address), f"{address}/a"
     entry = storage.stat(path)
-    moved = storage.download(path, entry._replace(md5=MD5), str(tmp_path / "a"), Watch())
+    moved = storage.download(path, entry, str(tmp_path / "a"), Watch())
 
     assert moved == len(CONTENT)
     assert (tmp_path / "a").read_bytes() == CONTENT
