@@ -20,12 +20,14 @@ MOST = 2_000  # placements of one round: the rest is for the next, after other p
 
 def place(state: State, slow: frozenset[int] = frozenset()) -> dict[int, list[int]]:
     """Tasks for each worker number, in the order of handing over; none for those that are `slow` to read."""
+    batches = [batch for batch in state.batches.values() if batch.lanes and not batch.stopped]
+    if not batches or not state.roomy:
+        return {}
     if packing.asked(state):
         return packing.pack(state, slow, MOST).placed
     waiting = {
-        (name, container): _Head(batch, container=container)
-        for name, batch in state.batches.items()
-        if not batch.stopped
+        (batch.name, container): _Head(batch, container=container)
+        for batch in batches
         for container in {lane.needs.container for lane in batch.lanes}
     }
     rooms = _Rooms(state, slow)
