@@ -248,7 +248,7 @@ def test_a_keeper_of_another_release_ends_what_it_has_and_is_given_nothing_more(
     before.shell("1.1", "until [ -e go ]; do sleep 0.02; done; echo old")
     started = before.started("1.1")
     before.pool.close()
-    monkeypatch.setattr(line, "VERSION", line.VERSION + 1)
+    monkeypatch.setattr(line, "VERSION", VERSION + 1)
 
     after = Agent(tmp_path)
     after.shell("2.1", "echo new")
