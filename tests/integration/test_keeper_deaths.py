@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from scitq.node import line
+from scitq.node.keeper import VERSION
 from scitq.node.orders import Ended, Lost, Refused, Returned, Started
 from tests.integration.keeping import Agent, alive, end_keepers, keeper_pid, until
 
