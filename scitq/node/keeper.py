@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 VERSION = 2  # of what both say; a keeper of another one finishes what it has, and is ordered nothing more
 TALKATIVE = 256 * 1024  # bytes an agent may leave unread before it hears no more about output
 RETRY = 1.0  # seconds until an end that the disk refused is written again
+FORSAKEN = 1.0  # seconds at least between two looks whether an agent could still find it
 LONGEST_WAIT = 3600.0  # seconds: epoll refuses what is past 24 days
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -95,6 +96,8 @@ class Keeper:
         """Serve until there is nothing left to keep and nobody to serve."""
         self._agent.accept()
         while not self._over():
+            if self._is_forsaken():
+                return  # and what may lie there, on a disk that is away, stays for the next agent
             due = self._due()
             self._wait(None if due == math.inf else min(max(0.0, due - _now()), LONGEST_WAIT))
             now = _now()
@@ -120,12 +123,18 @@ class Keeper:
             return False
         return self._leaving or (self._agent.alone and _now() >= self._leave_at())
 
+    def _is_forsaken(self) -> bool:
+        """Whether what it keeps is for nobody: its folder was removed, and no agent can find it there."""
+        waits = self._agent.alone and self._current is None and not self._queue and self._unwritten is None
+        return waits and _now() >= self._leave_at() and not os.path.lexists(self._paths[0])
+
     def _due(self) -> float:
         due = min(self._retry_at, self._agent.due())
         if self._current is not None:
             due = min(due, self._current.due())
-        elif self._agent.alone and not self._ended and self._unwritten is None:
-            due = min(due, self._leave_at())
+        elif self._agent.alone and self._unwritten is None:
+            leave_at = self._leave_at()
+            due = min(due, max(leave_at, _now() + max(self._linger, FORSAKEN)) if self._ended else leave_at)
         return due
 
     def _leave_at(self) -> float:

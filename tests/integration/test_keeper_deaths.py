@@ -262,3 +262,18 @@ def test_a_keeper_of_another_release_ends_what_it_has_and_is_given_nothing_more(
     after.pool.close()
 
     gone(tmp_path)
+
+
+def test_a_keeper_whose_folder_was_removed_does_not_keep_for_nobody(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    agent = Agent(scratch)
+    agent.shell("1.1", "sleep 0.1")
+    keeper = keeper_pid(agent.started("1.1").pid)
+    agent.end("1.1")
+    agent.pool.close()
+    assert alive(keeper), "what is not acknowledged is kept"
+
+    shutil.rmtree(scratch)
+
+    until(lambda: not alive(keeper))
