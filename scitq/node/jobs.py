@@ -325,7 +325,7 @@ class Jobs:
 
     def _ahead(self) -> int:
         """How many orders may wait inside keepers: none while tasks are long, or nothing is known of them."""
-        if self._mean is None or any(self._jobs[name].spec.container for name in self._ordered):
+        if self._mean is None or self.pool.has_containers:
             return 0
         count = int(AHEAD_SECONDS / max(self._mean, 0.001) * self.pool.limit)
         return min(count, AHEAD_LIMIT * self.pool.limit) if self._mean < AHEAD_SECONDS / 2 else 0

@@ -32,6 +32,11 @@ class Pools:
         self._keepers.limit = limit
 
     @property
+    def has_containers(self) -> bool:
+        """Whether one is here that runs, or whose end is not acknowledged."""
+        return not self._containers.empty
+
+    @property
     def pending(self) -> bool:
         """True when `events()` has something to give that no descriptor will announce."""
         return self._keepers.pending or self._containers.pending

@@ -58,6 +58,11 @@ class ContainerPool:
         """True when `events()` has something to give."""
         return bool(self._told)
 
+    @property
+    def empty(self) -> bool:
+        """Whether no attempt is here that is not yet acknowledged."""
+        return not self._minders
+
     def fileno(self) -> int:
         """A descriptor that is readable when a container has something to tell (it never changes)."""
         return self._wake
