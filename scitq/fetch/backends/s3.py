@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from scitq.fetch.backends.accounts import S3Access, s3_access
-from scitq.fetch.backends.answers import NO_STORAGE, Row, escaped, http_time, parsed, refusal
+from scitq.fetch.backends.answers import NO_STORAGE, Row, escaped, http_time, listed, parsed, refusal
 from scitq.fetch.backends.doors import Doors
 from scitq.fetch.backends.objects import Objects
 from scitq.fetch.backends.service import Found, Page
@@ -22,7 +22,7 @@ from scitq.fetch.uri import Uri, one_line
 from scitq.fetch.web import Reply, Web
 
 _EMPTY = hashlib.sha256(b"").hexdigest()
-_ROWS = frozenset({"Contents", "CommonPrefixes"})
+_FOLDERS = frozenset({"CommonPrefixes"})
 _ERRORS = frozenset({"Error"})
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 _HOST_LABEL = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
@@ -59,7 +59,7 @@ class S3:
         if most:
             query["max-keys"] = str(most)
         reply = self._ask("GET", top, query=query)
-        rows, others = parsed(reply.body, _ROWS)
+        rows, others = listed(reply.body, "Contents", _FOLDERS)
         url_encoded = others.get("EncodingType") == "url"
         found: list[Found] = []
         folders: list[str] = []
