@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 Cell = str | int | float | bool | None
@@ -35,6 +36,7 @@ def command_line(words: Iterable[str | bytes]) -> str:
     return " ".join(map(quoted, words))
 
 
+@lru_cache  # of a thousand files many came in the same second
 def moment(at: float | None) -> str:
     """A time as people read it, in the zone of this machine."""
     return "" if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
