@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import hashlib
-import json
 import os
 import re
 import threading
@@ -175,6 +174,8 @@ class Partial:
 
         A `lasting` one tells what is on disk. Another one means nothing after a restart of the machine.
         """
+        import json  # not before: most files are here before anything has to be kept
+
         told = {"version": self._version, "size": self.size, "here": self.here()}
         if lasting:
             os.fdatasync(self.fd)
@@ -203,6 +204,8 @@ def kept(target: str, version: str, size: int) -> int:
 
 def _told(content: bytes, version: str, size: int) -> Spans | None:
     """What a sidecar tells to be here of this version; None when it is of another, or cannot be true."""
+    import json
+
     with suppress(ValueError, TypeError, KeyError):
         told = json.loads(content)
         spans = Spans()

@@ -1,6 +1,5 @@
 """What the files of the AWS tools say about a profile: keys, region, endpoint, how to address buckets."""
 
-import configparser
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -56,16 +55,25 @@ def read_profile(name: str, environ: Mapping[str, str]) -> Profile:
 
 def _sections(path: str) -> dict[str, dict[str, str]]:
     path = os.path.expanduser(path)
-    parser = configparser.RawConfigParser(default_section="", strict=False)
     try:
         with open(path, encoding="utf-8") as file:
-            parser.read_file(file)
+            lines = file.readlines()
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError, configparser.Error) as error:
-        reason = str(error).splitlines()[0]
-        raise FetchError(f"{path}: cannot be read: {reason}", retry=False) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+    from configparser import Error, RawConfigParser  # only for who has such a file
+
+    parser = RawConfigParser(default_section="", strict=False)
+    try:
+        parser.read_file(lines, path)
+    except Error as error:
+        raise _unreadable(path, error) from error
     return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def _unreadable(path: str, error: Exception) -> FetchError:
+    return FetchError(f"{path}: cannot be read: {str(error).splitlines()[0]}", retry=False)
 
 
 def _named(config: Mapping[str, dict[str, str]], name: str) -> dict[str, str] | None:
