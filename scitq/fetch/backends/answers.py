@@ -14,25 +14,31 @@ Row = dict[str, str]  # of one element, the text of all that is in it, by tag; i
 _FIELD = re.compile(r"<(\w+)>([^<]*)</\1>")
 
 
-def listed(body: bytes, row: str, others: frozenset[str]) -> tuple[list[Row], Row]:
-    """As `parsed` with `row` among the others, in half its time where rows are as plain as listings have them.
-
-    What stands around the rows is parsed; rows with anything but fields of plain text in them are too.
-    """
+def apart(body: bytes, row: str) -> tuple[bytes, bytes]:
+    """The rows of a listing, from the first to the end of the last, and what stands around them."""
     first, last = body.find(b"<%b>" % row.encode()), body.rfind(b"</%b>" % row.encode())
+    if not 0 <= first < last:
+        return b"", body
+    last += len(row) + 3
+    return body[first:last], body[:first] + body[last:]
+
+
+def listed(content: bytes, row: str, others: frozenset[str]) -> list[Row]:
+    """Those rows, and `others` between them, as `parsed` tells them: in half its time where they are plain.
+
+    Rows with anything but fields of plain text in them are parsed. Raises as `parsed` does.
+    """
     try:
-        text = body[first:last].decode().replace("&quot;", '"')  # AWS writes the quotes of an ETag so
+        text = content.decode().replace("&quot;", '"')  # AWS writes the quotes of an ETag so
     except UnicodeDecodeError:
         text = "&"
     found = [dict(_FIELD.findall(fields)) for fields in text.split(f"<{row}>")[1:]]
-    # Each field has two tags, each row too; the last one's end is not in the text.
-    plain = text.count("<") == 2 * (sum(map(len, found)) + len(found)) - 1 and "&" not in text
-    if not plain:
-        return parsed(body, others | {row})
+    # Two tags for each field, and two for each row.
+    if "&" in text or text.count("<") != 2 * (sum(map(len, found)) + len(found)):
+        return parsed(b"<rows>%b</rows>" % content, others | {row})[0]
     for fields in found:
         fields[""] = row
-    rest, around = parsed(body[:first] + body[last + len(row) + 3 :], others)
-    return found + rest, around
+    return found
 
 
 def parsed(body: bytes, rows: frozenset[str] = frozenset()) -> tuple[list[Row], Row]:

@@ -68,7 +68,7 @@ class Azure:
             folders = [_name(row) for row in rows if row[""] == "BlobPrefix"]
         except (KeyError, ValueError) as error:
             raise FetchError(NO_STORAGE, retry=False) from error
-        return Page(found, folders, others.get("NextMarker", ""))
+        return Page(lambda: (found, folders), others.get("NextMarker", ""))
 
     def head(self, top: str, key: str) -> Found:
         headers = self._ask("HEAD", top, key).headers

@@ -40,8 +40,7 @@ class Objects:
         except NotThere:
             # Without the right to list, what is missing is just that.
             with suppress(Refused):
-                page = self._service.page(top, f"{key}/", "", flat=True, most=1)
-                if page.found or page.folders:
+                if any(self._service.page(top, f"{key}/", "", flat=True, most=1).read()):
                     raise FetchError(_IS_FOLDER, retry=False) from None
             raise
         if found.folder:
@@ -49,16 +48,16 @@ class Objects:
         return _entry(posixpath.basename(key), found)
 
     def walk(self, path: str) -> Iterator[Entry]:
-        for page, prefix in self._pages(path, flat=True):
-            for found in page.found:
-                name = found.key[len(prefix) :]
-                if name and not found.folder:
-                    yield _entry(name, found)
+        for found, _, prefix in self._pages(path, flat=True):
+            for one in found:
+                name = one.key[len(prefix) :]
+                if name and not one.folder:
+                    yield _entry(name, one)
 
     def children(self, path: str) -> Iterator[Entry]:
-        for page, prefix in self._pages(path, flat=False):
-            files = [_entry(one.key[len(prefix) :], one) for one in page.found if not one.folder]
-            folders = [_named(Entry(folder[len(prefix) :], 0, "")) for folder in page.folders]
+        for found, inner, prefix in self._pages(path, flat=False):
+            files = [_entry(one.key[len(prefix) :], one) for one in found if not one.folder]
+            folders = [_named(Entry(folder[len(prefix) :], 0, "")) for folder in inner]
             yield from sorted((entry for entry in files + folders if entry.name), key=lambda entry: entry.name)
 
     def open(self, path: str) -> BinaryIO:
@@ -156,22 +155,16 @@ class Objects:
                 for key, reason in self._service.delete(top, keys, watch):
                     yield f"{top}/{key}", reason
 
-    def _pages(self, path: str, *, flat: bool) -> Iterator[tuple[Page, str]]:
-        """The next page is on its way while one is read."""
-        return ahead(self._asked(path, flat=flat), 1, bundle_of=1)
-
-    def _asked(self, path: str, *, flat: bool) -> Iterator[tuple[Page, str]]:
+    def _pages(self, path: str, *, flat: bool) -> Iterator[tuple[list[Found], list[str], str]]:
+        """The objects and folders of each page, and the prefix; the next page is on its way while one is read."""
         top, prefix = _split(path)
         if prefix and not prefix.endswith("/"):
             prefix += "/"
-        more, there = "", not prefix
-        while True:
-            page = self._service.page(top, prefix, more, flat=flat)
-            there = there or bool(page.found or page.folders)
-            yield page, prefix
-            more = page.more
-            if not more:
-                break
+        there = not prefix
+        for page in ahead(self._asked(top, prefix, flat=flat), 1, bundle_of=1):
+            found, folders = page.read()
+            there = there or bool(found or folders)
+            yield found, folders, prefix
         if not there:
             reason = "no such folder"
             with suppress(NotThere, Refused):
@@ -179,6 +172,15 @@ class Objects:
                     return
                 reason = "is a file, not a folder"
             raise NotThere(reason, retry=False)
+
+    def _asked(self, top: str, prefix: str, *, flat: bool) -> Iterator[Page]:
+        more = ""
+        while True:
+            page = self._service.page(top, prefix, more, flat=flat)
+            yield page
+            more = page.more
+            if not more:
+                return
 
     def _download_small(
         self, top: str, key: str, content: tuple[str, int, Iterator[bytes]], entry: Entry, target: str, watch: Watch

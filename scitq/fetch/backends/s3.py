@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from scitq.fetch.backends.accounts import S3Access, s3_access
-from scitq.fetch.backends.answers import NO_STORAGE, Row, escaped, http_time, listed, parsed, refusal
+from scitq.fetch.backends.answers import NO_STORAGE, Row, apart, escaped, http_time, listed, parsed, refusal
 from scitq.fetch.backends.doors import Doors
 from scitq.fetch.backends.objects import Objects
 from scitq.fetch.backends.service import Found, Page
@@ -58,21 +58,25 @@ class S3:
             query["continuation-token"] = more
         if most:
             query["max-keys"] = str(most)
-        reply = self._ask("GET", top, query=query)
-        rows, others = listed(reply.body, "Contents", _FOLDERS)
+        content, rest = apart(self._ask("GET", top, query=query).body, "Contents")
+        behind, others = parsed(rest, _FOLDERS)
         url_encoded = others.get("EncodingType") == "url"
-        found: list[Found] = []
-        folders: list[str] = []
-        try:
-            for row in rows:
-                if row[""] == "Contents":
-                    found.append(_listed(row, url_encoded=url_encoded))
-                else:
-                    folders.append(unquote_plus(row["Prefix"]) if url_encoded else row["Prefix"])
-        except (KeyError, ValueError) as error:
-            raise FetchError(NO_STORAGE, retry=False) from error
+
+        def read() -> tuple[list[Found], list[str]]:
+            found: list[Found] = []
+            folders: list[str] = []
+            try:
+                for row in listed(content, "Contents", _FOLDERS) + behind:
+                    if row[""] == "Contents":
+                        found.append(_listed(row, url_encoded=url_encoded))
+                    else:
+                        folders.append(unquote_plus(row["Prefix"]) if url_encoded else row["Prefix"])
+            except (KeyError, ValueError) as error:
+                raise FetchError(NO_STORAGE, retry=False) from error
+            return found, folders
+
         truncated = others.get("IsTruncated") == "true"
-        return Page(found, folders, others.get("NextContinuationToken", "") if truncated else "")
+        return Page(read, others.get("NextContinuationToken", "") if truncated else "")
 
     def head(self, top: str, key: str) -> Found:
         try:

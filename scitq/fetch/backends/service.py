@@ -1,6 +1,6 @@
 """What an object storage must be able to do, for `objects.py` to make a `Storage` of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from scitq.fetch.bodies import Body
@@ -23,8 +23,9 @@ class Found(NamedTuple):
 class Page(NamedTuple):
     """Some of a listing, in order."""
 
-    found: list[Found]
-    folders: list[str]  # whole prefixes, each with its final "/"
+    # Objects, and folders: whole prefixes, each with its final "/". Raises FetchError. What it takes may be as long
+    # as the next page takes to come, which is asked for by then.
+    read: Callable[[], tuple[list[Found], list[str]]]
     more: str  # what to ask the next page with; "" after the last
 
 
