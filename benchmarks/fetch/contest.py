@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -33,12 +34,14 @@ def contest(
 ) -> tuple[Costs, dict[str, str]]:
     """Each in turn, so many times; and who could not be measured, and why.
 
+    Every round begins with another one: memory that nobody had for a while costs whoever takes it first.
     `prepare` is called before each run and `verify` after it, neither is timed; `verify` raises on a wrong payload.
     """
     costs: Costs = {}
     skipped: dict[str, str] = {}
+    order = deque(subjects.items())
     for _ in range(runs):
-        for name, subject in subjects.items():
+        for name, subject in order:
             if isinstance(subject, NotHereError):
                 skipped[name] = str(subject)
             elif name not in skipped:
@@ -50,7 +53,8 @@ def contest(
                     if name == "scitq":
                         raise
                     skipped[name] = str(problem)
-    return {name: each for name, each in costs.items() if name not in skipped}, skipped
+        order.rotate(-1)
+    return {name: costs[name] for name in subjects if name in costs and name not in skipped}, skipped
 
 
 def run(subject: Subject) -> Cost:
