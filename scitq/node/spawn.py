@@ -103,11 +103,17 @@ def _spawn_as(
             group=gid,
             extra_groups=[],
             process_group=0,
+            preexec_fn=_take_every_signal,  # noqa: PLW1509 - a keeper has one thread
         )
     finally:
         signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGCHLD,))
     process.returncode = 0  # reaped by the keeper, not by this object
     return process.pid
+
+
+def _take_every_signal() -> None:
+    for number in _DEFAULT:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _reason(error: OSError, path: bytes, argv: list[bytes], uid: int | None, gid: int | None) -> str:
