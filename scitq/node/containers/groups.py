@@ -5,10 +5,15 @@ stays with all that was counted below it, until it is removed here.
 """
 
 import os
+import signal
+import time
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
 from scitq.node.cgroups import UNIFIED, read
+
+LEAVING_SECONDS = (0.01, 0.1, 1.0)  # between looks whether the engine's own last process has left the control group
 
 
 class Counted(NamedTuple):
@@ -52,6 +57,29 @@ def remove(group: str, root: str = "") -> bool:
             except OSError:
                 return False
     return True
+
+
+def clear(group: str, root: str = "") -> None:
+    """Remove the group of a container that is gone: who does not leave it by himself is killed.
+
+    Such as the start of a container, which an engine that is killed meanwhile leaves waiting for ever.
+    """
+    for insist in (False, True):
+        if insist:
+            _kill(group, root)
+        for pause in LEAVING_SECONDS:
+            if remove(group, root):
+                return
+            time.sleep(pause)
+
+
+def _kill(group: str, root: str) -> None:
+    for top in set(mounts(root).values()):
+        for here, _, _ in os.walk(f"{top}{group}"):
+            for pid in map(int, read(f"{here}/cgroup.procs").split()):
+                if pid:  # 0 is whom another namespace of pids hides
+                    with suppress(OSError):
+                        os.kill(pid, signal.SIGKILL)
 
 
 def left_over(prefix: str, root: str = "") -> set[str]:

@@ -29,7 +29,6 @@ from scitq.node.say import say
 
 AWAY_SECONDS = 0.5  # between looks whether the engine is back, or nobody wants it any more
 SETTLING_SECONDS = 1.0  # that a container may take to end after its output has
-LEAVING_SECONDS = (0.01, 0.1, 1.0)  # between looks whether the engine's own last process has left the control group
 KILLED = 128 + signal.SIGKILL  # the exit code of who was ended by it
 ENGINE_DIED = "the container engine died or was restarted under it"
 
@@ -318,10 +317,7 @@ class Minder(Reins):
         group = self._shop.owner.group(self.name)
         groups.remove(group)  # as a rule nothing runs in it: with the container nothing is left then
         engine.remove(self._called)
-        for pause in LEAVING_SECONDS:
-            if groups.remove(group):
-                break
-            time.sleep(pause)
+        groups.clear(group)
 
 
 class _Closed(Exception):

@@ -22,8 +22,8 @@ def remove_strays(engine: Engine, owner: Owner, known: Callable[[], set[str]]) -
         if not mine or labels.get(f"{LABEL}mesh") == owner.mesh:
             engine.remove(name)
             theirs = owner._replace(worker=labels.get(f"{LABEL}worker", ""), mesh=labels.get(f"{LABEL}mesh", ""))
-            groups.remove(theirs.group(name.removeprefix(theirs.name(""))))
+            groups.clear(theirs.group(name.removeprefix(theirs.name(""))))
     named = owner.group("")
     for group in groups.left_over(named):  # of a container that was removed, when there was no time for more
         if owner.name(group.removeprefix(named)) not in known():
-            groups.remove(group)
+            groups.clear(group)

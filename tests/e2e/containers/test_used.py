@@ -1,5 +1,7 @@
 """What a container used is told however short it was, and nothing that was made to count it is left."""
 
+import signal
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -92,3 +94,19 @@ def test_a_stray_goes_with_its_group(docker: Dockerd, monkeypatch: pytest.Monkey
         assert {group for group in made if groups.left_over(group)} == {owner.group("3.1")}
     finally:
         groups.remove(owner.group("3.1"))
+
+
+def test_who_is_left_in_the_group_of_a_container_that_is_gone_is_ended(docker: Dockerd) -> None:
+    group = Owner("m", str(uuid.uuid4()), "/s").group("1.1")
+    docker.docker("run", "--rm", "--cgroup-parent", group, TINY, "true")
+    where = groups.mounts()
+    folder = Path(f"{where.get('memory') or where['']}{group}/left")
+    folder.mkdir()
+    with subprocess.Popen(["sleep", "600"]) as left:
+        try:
+            (folder / "cgroup.procs").write_text(str(left.pid))
+            groups.clear(group)
+            assert left.wait(10) == -signal.SIGKILL
+        finally:
+            left.kill()
+    assert not groups.left_over(group)
