@@ -1,5 +1,8 @@
 """Why a task or a batch does nothing: pure, in lines for people, the most telling first."""
 
+from collections.abc import Callable
+from functools import cache
+
 from scitq.broker import packing
 from scitq.broker.lacks import never, until
 from scitq.broker.offers import Offer
@@ -11,6 +14,8 @@ from scitq.errors import NotFound
 from scitq.needs import PLAIN, Needs
 
 LANES_TOLD = 20  # of a batch, the first ones
+
+Look = Callable[[], packing.Packed]  # at what the next round would do: asked for once, however many lanes want it
 
 
 def explain_task(state: State, task: int) -> list[str]:
@@ -45,7 +50,7 @@ def explain_task(state: State, task: int) -> list[str]:
             return [*lines, waiting_reason(state, slot)]
     batch = state.batches[state.batch_of(task)]
     lane = slot.lane if type(slot) is Live else state.tasks.submission(task).group(task).lane
-    lines += _why_idle(state, batch, lane, task)
+    lines += _why_idle(state, batch, lane, task, _look(state))
     if len(lines) == 1:
         ahead = _ahead(batch, task, lane)
         lines.append(f"{ahead} tasks of batch {batch.name} go before it" if ahead else "it is next in its batch")
@@ -59,11 +64,12 @@ def explain_batch(state: State, name: str) -> list[str]:
         raise NotFound(f"there is no batch {name}")
     counted = ", ".join(f"{number} {status}" for status, number in batch.counts.items() if number)
     lines = [f"batch {name}: {counted or 'no tasks'}"]
+    look = _look(state)
     firsts = sorted((-lane.priority, queue.first(), lane) for lane, queue in batch.queues.items())
     for _, task, lane in firsts[:LANES_TOLD]:
-        lines += [line for line in _why_idle(state, batch, lane, task) if line not in lines]
+        lines += [line for line in _why_idle(state, batch, lane, task, look) if line not in lines]
     if batch.unended and not firsts:
-        lines += _why_idle(state, batch, Lane(0, PLAIN), 0)
+        lines += _why_idle(state, batch, Lane(0, PLAIN), 0, look)
     return lines
 
 
@@ -87,7 +93,11 @@ def _held(state: State, live: Live) -> list[str]:
     return lines
 
 
-def _why_idle(state: State, batch: BatchState, lane: Lane, task: int) -> list[str]:
+def _look(state: State) -> Look:
+    return cache(lambda: packing.pack(state, frozenset(), MOST))
+
+
+def _why_idle(state: State, batch: BatchState, lane: Lane, task: int, look: Look) -> list[str]:
     """`task`: the first of the lane, or another of it."""
     if batch.stopped:
         return [f"batch {batch.name} is stopped: `scitq manage batch go -n {batch.name}`"]
@@ -109,12 +119,11 @@ def _why_idle(state: State, batch: BatchState, lane: Lane, task: int) -> list[st
         means = " with what it asks for" if lane.needs.asks else " with a container engine"
         which = means if len(able) < len(awake) else ""
         return [f"all {slots} slots of the {len(able)} workers of batch {batch.name}{which} are taken"]
-    return _why_not_there(state, roomy, lane.needs, task) if packing.asked(state) else []
+    return _why_not_there(look(), roomy, lane.needs, task) if packing.asked(state) else []
 
 
-def _why_not_there(state: State, roomy: list[WorkerState], needs: Needs, task: int) -> list[str]:
+def _why_not_there(packed: packing.Packed, roomy: list[WorkerState], needs: Needs, task: int) -> list[str]:
     """Of a task that has its turn among those that ask the same, though some of these workers have a slot."""
-    packed = packing.pack(state, frozenset(), MOST)
     if any(task in tasks for tasks in packed.placed.values()):
         return []
     kept = packed.kept.get(task)

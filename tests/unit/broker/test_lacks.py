@@ -1,12 +1,13 @@
 """What workers lack, in words: never, now, and who is kept for whom."""
 
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
 from scitq import wire
-from scitq.broker import events, schedule
+from scitq.broker import events, packing, schedule
 from scitq.broker.explain import LANES_TOLD, explain_batch, explain_task
 from scitq.broker.lacks import never
 from scitq.needs import ALL_GPUS, Needs
@@ -106,6 +107,17 @@ def test_of_a_batch_with_many_lanes_a_few_are_told() -> None:
     broker = machines(machine(1, 1))
     submit(broker, *(spec for n in range(100) for spec in asking(mem=100 + n)))
     assert len(explain_batch(broker.state, "Default")) == 1 + LANES_TOLD
+
+
+def test_for_all_lanes_of_a_batch_the_next_round_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = machines(machine(1, 2, mem=10))
+    submit(broker, *asking(mem=8))
+    broker.settle()
+    submit(broker, *(spec for n in range(5) for spec in asking(mem=5 + n)))
+    pack = Mock(wraps=packing.pack)
+    monkeypatch.setattr(packing, "pack", pack)
+    assert len(explain_batch(broker.state, "Default")) == 6
+    pack.assert_called_once()
 
 
 def test_a_submit_warns_of_what_no_live_worker_has() -> None:
