@@ -4,7 +4,9 @@ A hierarchy is named by its controller in v1, and UNIFIED in v2. Few imports: ke
 """
 
 import os
+import signal
 from collections.abc import Iterable
+from contextlib import suppress
 
 UNIFIED = ""
 PASSED = "mem"  # the cause of an end: it passed the memory that it had asked for
@@ -80,6 +82,14 @@ def ran_out(cgroups: Cgroups, *, killed: bool) -> tuple[bool, bool] | None:
             kills = _counts(f"{folder}/memory.oom_control").get("oom_kill", killed and met)
             return kills > 0, met
     return None
+
+
+def kill_members(folder: str) -> None:
+    """SIGKILL all whose cgroup this is, as far as they are seen from here."""
+    for pid in map(int, read(f"{folder}/cgroup.procs").split()):
+        if pid:  # 0 is whom another namespace of pids hides from us, and to `kill` it means ourselves
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def read(path: str) -> str:

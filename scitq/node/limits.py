@@ -7,13 +7,12 @@ either a folder `scitq` that somebody made for this user serves too.
 
 import os
 import re
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from scitq.node.cgroups import UNIFIED, Cgroups, read, seen_above
+from scitq.node.cgroups import UNIFIED, Cgroups, kill_members, read, seen_above
 from scitq.node.say import say
 
 CONTROLLERS = ("memory", "cpu")
@@ -194,10 +193,7 @@ def _is_limited(folder: str) -> bool:
 
 def _is_gone(folder: str) -> bool:
     """Remove a cgroup, or kill whoever is in it: the next try finds it empty."""
-    for pid in map(int, read(f"{folder}/cgroup.procs").split()):
-        if pid:  # 0 is whom another namespace of pids hides from us, and to `kill` it means ourselves
-            with suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+    kill_members(folder)
     with suppress(OSError):
         os.rmdir(folder)
     return not os.path.isdir(folder)

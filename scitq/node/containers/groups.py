@@ -5,13 +5,11 @@ stays with all that was counted below it, until it is removed here.
 """
 
 import os
-import signal
 import time
-from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
-from scitq.node.cgroups import UNIFIED, read
+from scitq.node.cgroups import UNIFIED, kill_members, read
 
 LEAVING_SECONDS = (0.01, 0.1, 1.0)  # between looks whether the engine's own last process has left the control group
 
@@ -76,10 +74,7 @@ def clear(group: str, root: str = "") -> None:
 def _kill(group: str, root: str) -> None:
     for top in set(mounts(root).values()):
         for here, _, _ in os.walk(f"{top}{group}"):
-            for pid in map(int, read(f"{here}/cgroup.procs").split()):
-                if pid:  # 0 is whom another namespace of pids hides
-                    with suppress(OSError):
-                        os.kill(pid, signal.SIGKILL)
+            kill_members(here)
 
 
 def left_over(prefix: str, root: str = "") -> set[str]:

@@ -11,18 +11,10 @@ from typing import NamedTuple
 
 from scitq.node import sampler
 from scitq.node.containers import groups
+from scitq.node.sampler import Use
 
 WAITERS = ("containerd-shim", "conmon")
 _REAPED_MS = 20  # that the first process may take to be waited for when all have closed their output
-
-
-class Used(NamedTuple):
-    """Seconds of processor, bytes: as far as they are known, else 0."""
-
-    cpu: float = 0.0
-    memory: int = 0
-    read: int = 0
-    written: int = 0
 
 
 class _Totals(NamedTuple):
@@ -70,20 +62,20 @@ class Meter:
         counted = groups.counted(self._group)
         return counted is not None and 0 < limit <= counted.peak + limit // 16
 
-    def used(self, *, oom: bool) -> Used:
+    def used(self, *, oom: bool) -> Use:
         """All that is known of it; `oom`: it was ended at its limit of memory.
 
         The kernel counts files too as memory of who read or wrote them. What they can have had of the peak at most is
         taken off: what is left the container had at least.
         """
-        used = Used()
+        used = Use()
         if self._before and self._after:
             _, ticks, read, written = (now - then for now, then in zip(self._after, self._before, strict=True))
-            used = Used(ticks / os.sysconf("SC_CLK_TCK"), 0, read, written)
+            used = Use(cpu=ticks / os.sysconf("SC_CLK_TCK"), read_bytes=read, written_bytes=written)
         counted = groups.counted(self._group)
         if counted is None:
             return used
-        files = 0 if oom else max(counted.files, used.read + used.written)
+        files = 0 if oom else max(counted.files, used.read_bytes + used.written_bytes)
         return used._replace(cpu=counted.cpu, memory=max(0, counted.peak - files))
 
 

@@ -239,8 +239,8 @@ class Minder(Reins):
             max_rss=used.memory or None,
             out=out,
             err=err,
-            read_bytes=used.read,
-            written_bytes=used.written,
+            read_bytes=used.read_bytes,
+            written_bytes=used.written_bytes,
         )
 
     def _ran_out(self, seen: Seen) -> bool:

@@ -9,7 +9,8 @@ import pytest
 
 from scitq.node.containers import groups
 from scitq.node.containers.groups import Counted
-from scitq.node.containers.meter import Meter, Used
+from scitq.node.containers.meter import Meter
+from scitq.node.sampler import Use
 
 MIB = 1 << 20
 WAITER = """
@@ -64,7 +65,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     one.end()
 
 
-def used(engine: Engine, *, oom: bool = False) -> Used:
+def used(engine: Engine, *, oom: bool = False) -> Use:
     meter = Meter("/no-such-group")
     meter.begin(engine.pid)
     engine.run()
@@ -79,13 +80,13 @@ def test_whoever_waits_for_it_tells_what_it_took_and_wrote(engine: Engine) -> No
     found = used(engine)
 
     assert 0.28 < found.cpu < 10
-    assert 50 * MIB <= found.written < 51 * MIB, "what the other had written before is not its own"
+    assert 50 * MIB <= found.written_bytes < 51 * MIB, "what the other had written before is not its own"
     assert found.memory == 0
 
 
 @pytest.mark.parametrize("engine", ["sh"], indirect=True)
 def test_another_parent_is_not_asked(engine: Engine) -> None:
-    assert used(engine) == Used()
+    assert used(engine) == Use()
 
 
 def test_one_that_was_over_before_it_was_seen_tells_nothing() -> None:
@@ -93,7 +94,7 @@ def test_one_that_was_over_before_it_was_seen_tells_nothing() -> None:
     meter.begin(0)
     meter.note()
 
-    assert meter.used(oom=False) == Used()
+    assert meter.used(oom=False) == Use()
 
 
 @pytest.mark.parametrize(
